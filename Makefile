@@ -1,0 +1,348 @@
+# keybroker: everything is built out of tree in build/, from one makefile, without recursion.
+#
+#   sources    found by wildcard; nothing to register here for a new .c file
+#   variants   plain (build/…), asan (build/asan/…), tsan (build/tsan/…), and two that only compile,
+#              for lint; each has its objects in build/obj/VARIANT/
+#   knobs      CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, LIBDIR, WERROR=1, V=1 (show commands),
+#              T='recovery board' (run only tests/*/test_recovery and test_board)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2) # a -j on the command line wins
+SHELL := /bin/sh
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+Q := $(if $(filter 1,$(V)),,@)
+WERROR ?= $(if $(filter true 1,$(CI)),1,0)
+
+VERSION := $(shell sed -n 's/^\#define KB_VERSION "\(.*\)"/\1/p' include/keybroker.h)
+SOMAJOR := $(firstword $(subst ., ,$(VERSION)))
+SONAME := libkeybroker.so.$(SOMAJOR)
+
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+SBINDIR ?= $(PREFIX)/sbin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+
+empty :=
+space := $(empty) $(empty)
+
+# ---- what there is ---------------------------------------------------------------------------
+
+BROKER_SRC := $(wildcard broker/*.c broker/console/*.c)
+CLIENT_SRC := $(wildcard client/*.c)
+CLI_SRC := $(wildcard client/cli/*.c)
+WORKER_SRC := $(wildcard client/examples/*.c)
+DEMO_SRC := $(wildcard bench/demo/*.c)
+# A file called *_main.c in tests/support is a program of its own, or brings a main of its own.
+SUPPORT_SRC := $(filter-out %_main.c,$(wildcard tests/support/*.c))
+STANDIN_SRC := tests/support/vendor_standin_main.c
+TEST_SRC := $(wildcard tests/unit/test_*.c tests/process/test_*.c)
+# bench_NAME.c is a program, everything else there is linked into all of them.
+BENCH_MAIN := $(wildcard bench/bench_*.c)
+BENCH_COMMON := $(filter-out $(BENCH_MAIN),$(wildcard bench/*.c))
+# Tests of the library's or the command's insides: they include one of its headers.
+including = $(if $(TEST_SRC),$(shell grep -lE '^\#include "(([./]*/)?$(1)/[a-z_]+\.h|($(subst $(space),|,$(notdir $(wildcard $(1)/*.h))))")' $(TEST_SRC)))
+CLIENT_TESTS := $(call including,client)
+CLI_TESTS := $(call including,client/cli)
+ALL_SRC := $(BROKER_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC) $(DEMO_SRC) $(STANDIN_SRC) \
+           $(SUPPORT_SRC) $(TEST_SRC) $(BENCH_MAIN) $(BENCH_COMMON) \
+           $(wildcard tests/support/tsan_main.c)
+ALL_HEADERS := $(sort $(wildcard include/*.h include/*/*.h broker/*.h broker/*/*.h client/*.h \
+               client/*/*.h bench/*.h bench/*/*.h tests/*.h tests/*/*.h))
+
+# The first list is what `make` needs, the second what tests and demo need besides.
+BUILD_PC := liburing lmdb libsodium jansson smartcols libedit libcurl libxxhash
+TEST_PC := criterion libmicrohttpd
+DEB_BUILD := gcc libc6-dev make pkg-config liburing-dev liblmdb-dev libsodium-dev libjansson-dev \
+             libsmartcols-dev libedit-dev libcurl4-openssl-dev libxxhash-dev
+DEB_TEST := libcriterion-dev libmicrohttpd-dev
+DEB_CI := clang clang-tidy clang-format
+
+# pkg-config is asked when a recipe first needs the answer: `make deps` may install it before.
+lazy = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
+PC_CFLAGS = $(call lazy,PC_CFLAGS,--cflags $(BUILD_PC) libmicrohttpd 2>/dev/null)
+BROKER_LIBS = $(call lazy,BROKER_LIBS,--libs liburing lmdb libsodium jansson)
+CLIENT_LIBS = $(call lazy,CLIENT_LIBS,--libs lmdb jansson)
+CLI_LIBS = $(call lazy,CLI_LIBS,--libs smartcols libedit jansson)
+WORKER_LIBS = $(call lazy,WORKER_LIBS,--libs libcurl jansson)
+STANDIN_LIBS = $(call lazy,STANDIN_LIBS,--libs libmicrohttpd)
+TEST_LIBS = $(call lazy,TEST_LIBS,--libs criterion)
+
+# ---- flags -----------------------------------------------------------------------------------
+
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wformat-security -Wstrict-prototypes \
+            -Wmissing-prototypes -Wvla
+HARDENING := -fstack-protector-strong
+LINK_HARDENING := -Wl,-z,relro,-z,now -Wl,--as-needed
+CPPFLAGS_ALL = -D_GNU_SOURCE -Iinclude $(CPPFLAGS)
+CFLAGS_ALL = -std=gnu17 -pthread $(CFLAGS) $(WARNINGS) $(HARDENING) \
+             $(if $(filter 1,$(WERROR)),-Werror)
+
+FLAGS_plain := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+FLAGS_asan := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+              -fno-sanitize-recover=undefined
+FLAGS_tsan := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fsanitize=thread
+FLAGS_lint-gcc := $(FLAGS_plain)
+FLAGS_lint-clang := $(FLAGS_plain)
+LINK_plain :=
+LINK_asan := -fsanitize=address,undefined
+LINK_tsan := -fsanitize=thread
+CC_plain = $(CC)
+CC_asan = $(CC)
+CC_tsan = $(CC)
+CC_lint-gcc := gcc
+CC_lint-clang := clang
+OUT_plain := build
+OUT_asan := build/asan
+OUT_tsan := build/tsan
+
+# The library is position independent and shows only what its header marks; all else is a PIE.
+# Tests may include any header by its path from the top.
+is_library = $(filter $(CLIENT_SRC),$(1))
+place_flags = $(if $(is_library),-fPIC -fvisibility=hidden,-fPIE) $(if $(filter tests/% bench/%,$(1)),-I. -Ibroker -Iclient)
+objects = $(patsubst %.c,build/obj/$(1)/%.o,$(2))
+
+# ---- rules of one variant ---------------------------------------------------------------------
+
+# Objects are compiled again when the compiler or its flags change.
+define COMPILE_RULES
+build/obj/$(1)/.flags: FORCE
+	@mkdir -p $$(@D)
+	@echo '$$(CC_$(1)) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $$(FLAGS_$(1))' | sed 's/ -Werror//' | cmp -s - $$@ || \
+	  echo '$$(CC_$(1)) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $$(FLAGS_$(1))' | sed 's/ -Werror//' > $$@
+build/obj/$(1)/%.o: %.c build/obj/$(1)/.flags | check
+	@mkdir -p $$(@D)
+	@echo '  CC      $$< $(filter-out plain,$(1))'
+	$$(Q)$$(CC_$(1)) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $$(FLAGS_$(1)) $$(call place_flags,$$<) $$(PC_CFLAGS) \
+	  -MMD -MP -c -o $$@ $$<
+-include $$(patsubst %.o,%.d,$$(call objects,$(1),$$(ALL_SRC)))
+endef
+
+# $(1) variant. Archives keep a test's link errors its own: only what it uses is pulled in.
+#   libbroker.a     the broker without its main
+#   libclient.a     the library's own objects, for tests of its insides; libcli.a likewise
+#   libkeybroker.a  the public library: one object in which all but kb_… is local
+define VARIANT_RULES
+$(OUT_$(1))/keybrokerd: $(call objects,$(1),$(BROKER_SRC))
+	$$(call link,$(1),$$(BROKER_LIBS))
+$(OUT_$(1))/keybroker: $(call objects,$(1),$(CLI_SRC)) $(OUT_$(1))/libkeybroker.a
+	$$(call link,$(1),$$(CLI_LIBS) $$(CLIENT_LIBS))
+$(OUT_$(1))/examples/worker: $(call objects,$(1),$(WORKER_SRC)) $(OUT_$(1))/libkeybroker.a
+	$$(call link,$(1),$$(WORKER_LIBS) $$(CLIENT_LIBS))
+$(OUT_$(1))/vendor_standin: $(call objects,$(1),$(STANDIN_SRC))
+	$$(call link,$(1),$$(STANDIN_LIBS))
+$(OUT_$(1))/demo: $(call objects,$(1),$(DEMO_SRC))
+	$$(call link,$(1),$$(WORKER_LIBS))
+
+build/obj/$(1)/libbroker.a: $(call objects,$(1),$(filter-out broker/main.c,$(BROKER_SRC)))
+	$$(archive)
+build/obj/$(1)/libclient.a: $(call objects,$(1),$(CLIENT_SRC))
+	$$(archive)
+build/obj/$(1)/libcli.a: $(call objects,$(1),$(filter-out client/cli/main.c,$(CLI_SRC)))
+	$$(archive)
+build/obj/$(1)/libsupport.a: $(call objects,$(1),$(SUPPORT_SRC))
+	$$(archive)
+build/obj/$(1)/keybroker.o: $(call objects,$(1),$(CLIENT_SRC))
+	$$(Q)$$(CC_$(1)) -r -nostdlib -o $$@ $$^ && objcopy --localize-hidden $$@
+$(OUT_$(1))/libkeybroker.a: build/obj/$(1)/keybroker.o
+	$$(archive)
+$(OUT_$(1))/libkeybroker.so.$(VERSION): $(call objects,$(1),$(CLIENT_SRC)) client/libkeybroker.map
+	@mkdir -p $$(@D)
+	@echo '  LINK    $$@'
+	$$(Q)$$(CC_$(1)) -shared $$(LINK_$(1)) $$(LINK_HARDENING) $$(LDFLAGS) -pthread \
+	  $(if $(filter plain,$(1)),-Wl$(,)-z$(,)defs) -Wl,-soname,$(SONAME) \
+	  -Wl,--version-script=client/libkeybroker.map -o $$@ $$(filter %.o,$$^) $$(CLIENT_LIBS)
+$(OUT_$(1))/$(SONAME): $(OUT_$(1))/libkeybroker.so.$(VERSION)
+	$$(Q)ln -sf $$(<F) $$@
+$(OUT_$(1))/libkeybroker.so: $(OUT_$(1))/$(SONAME)
+	$$(Q)ln -sf $$(<F) $$@
+
+PROGRAMS_$(1) := $(addprefix $(OUT_$(1))/,keybrokerd keybroker libkeybroker.a libkeybroker.so examples/worker)
+HELPERS_$(1) := $(OUT_$(1))/vendor_standin
+$(foreach test,$(TEST_SRC),$(eval $(call TEST_RULES,$(1),$(test),$(OUT_$(1))/$(test:.c=))))
+endef
+
+# $(1) variant, $(2) source, $(3) program. Broker, library and command may have functions of the
+# same name, so a test that includes a header of client/ or client/cli/ is linked with those
+# insides first; every other gets the library as users get it. Under TSan a runner of our own
+# stands in for Criterion's, which maps memory where TSan allows none.
+define TEST_RULES
+$(3): $(call objects,$(1),$(2)) $(if $(filter tsan,$(1)),build/obj/tsan/tests/support/tsan_main.o) \
+    build/obj/$(1)/libsupport.a $(if $(filter $(2),$(CLI_TESTS)),build/obj/$(1)/libcli.a) \
+    $(if $(filter $(2),$(CLIENT_TESTS)),build/obj/$(1)/libclient.a,$(OUT_$(1))/libkeybroker.a) \
+    build/obj/$(1)/libbroker.a
+	$$(call link,$(1),$(if $(filter tsan,$(1)),,$$(TEST_LIBS)) $$(BROKER_LIBS) $$(CLIENT_LIBS) $$(CLI_LIBS) $$(WORKER_LIBS))
+endef
+
+, := ,
+archive = @rm -f $@; mkdir -p $(@D); ar rcsD $@ $^
+define link
+	@mkdir -p $(@D)
+	@echo '  LINK    $@'
+	$(Q)$(CC_$(1)) -pie -pthread $(LINK_$(1)) $(LINK_HARDENING) $(LDFLAGS) -o $@ $(filter %.o,$^) \
+	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(2)
+endef
+
+$(foreach v,plain asan tsan lint-gcc lint-clang,$(eval $(call COMPILE_RULES,$(v))))
+$(foreach v,plain asan tsan,$(eval $(call VARIANT_RULES,$(v))))
+
+.PHONY: all FORCE
+FORCE:
+all: $(PROGRAMS_plain) ## build keybrokerd, keybroker, the library and the example worker (default)
+
+# ---- what must be installed --------------------------------------------------------------------
+
+NEED_TESTS := $(filter test test-unit test-process asan tsan lint demo,$(MAKECMDGOALS))
+INSTALLS := $(filter test test-unit test-process demo run,$(MAKECMDGOALS))
+
+.PHONY: deps deps-ci check
+deps: ## install what is missing (Debian, Ubuntu), or say what to install
+	$(call ensure_packages,$(DEB_BUILD) $(DEB_TEST))
+deps-ci: deps ## the same for asan, tsan and lint
+	$(call ensure_packages,$(DEB_CI))
+
+# Never installs by itself: says in one sentence what a compiler would say in a hundred.
+check: $(if $(INSTALLS),deps)
+	@command -v $(firstword $(CC)) >/dev/null || { \
+	  echo 'keybroker: the compiler $(CC) is missing. `make deps` installs it on Debian and Ubuntu.' >&2; exit 1; }
+	@command -v pkg-config >/dev/null || { \
+	  echo 'keybroker: pkg-config is missing. `make deps` installs it on Debian and Ubuntu.' >&2; exit 1; }
+	@missing=; for library in $(BUILD_PC) $(if $(NEED_TESTS),$(TEST_PC)); do \
+	  pkg-config --exists $$library || missing="$$missing $$library"; done; \
+	test -z "$$missing" || { \
+	  echo "keybroker: missing libraries (with their headers):$$missing" >&2; \
+	  echo 'On Debian and Ubuntu `make deps` installs them; elsewhere use your package manager.' >&2; exit 1; }
+
+define ensure_packages
+	@if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then \
+	  missing=; for library in $(BUILD_PC) $(TEST_PC); do \
+	    pkg-config --exists $$library 2>/dev/null || missing="$$missing $$library"; done; \
+	  test -z "$$missing" && exit 0; \
+	  echo 'keybroker: this is not Debian or Ubuntu. Please install a C compiler, make, pkg-config and' >&2; \
+	  echo "the libraries (with headers):$$missing" >&2; exit 1; fi; \
+	missing=; for package in $(1); do \
+	  dpkg-query -W -f='$${db:Status-Status}\n' $$package 2>/dev/null | grep -qx installed || \
+	    missing="$$missing $$package"; done; \
+	test -z "$$missing" && exit 0; \
+	echo "keybroker: installing$$missing"; \
+	if test "$$(id -u)" = 0; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else \
+	  echo "keybroker: no sudo here. Please run as root: apt-get install$$missing" >&2; exit 1; fi; \
+	$$sudo apt-get update -q </dev/null && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing </dev/null
+endef
+
+# ---- tests ---------------------------------------------------------------------------------------
+
+# $(1) variant, $(2) kind of test
+chosen = $(patsubst %.c,$(OUT_$(1))/%,$(filter $(if $(T),$(T:%=tests/$(2)/test_%.c),tests/$(2)/%),$(TEST_SRC)))
+unit_tests = $(call chosen,$(1),unit)
+process_tests = $(call chosen,$(1),process)
+# Tests find the programs they start in $KEYBROKER_BUILD and know from $KEYBROKER_VARIANT whether
+# they run under a sanitizer, where long tests do fewer rounds.
+run_tests = $(Q)KEYBROKER_BUILD=$(CURDIR)/$(OUT_$(1)) KEYBROKER_VARIANT=$(1) tests/support/run.sh $(CURDIR)/$(OUT_$(1))/log $(2)
+
+.PHONY: test test-unit test-process asan tsan
+test: test-unit test-process ## install what is missing, build, run every test
+test-unit: $(call unit_tests,plain) ## the unit tests alone
+	$(call run_tests,plain,$(call unit_tests,plain))
+test-process: $(call process_tests,plain) $(PROGRAMS_plain) $(HELPERS_plain) | $(if $(filter test,$(MAKECMDGOALS)),test-unit) ## the tests with real broker processes alone
+	$(call run_tests,plain,$(call process_tests,plain))
+asan: $(call unit_tests,asan) $(call process_tests,asan) $(PROGRAMS_asan) $(HELPERS_asan) ## every test under AddressSanitizer and UBSan
+	$(call run_tests,asan,$(call unit_tests,asan) $(call process_tests,asan))
+tsan: $(call unit_tests,tsan) $(call process_tests,tsan) $(PROGRAMS_tsan) $(HELPERS_tsan) ## every test under ThreadSanitizer
+	$(call run_tests,tsan,$(call unit_tests,tsan) $(call process_tests,tsan))
+test test-unit test-process asan tsan lint: WERROR := 1
+
+# ---- lint ----------------------------------------------------------------------------------------
+
+.PHONY: lint lint-format lint-structure format
+lint: lint-format lint-structure $(call objects,lint-gcc,$(ALL_SRC)) $(call objects,lint-clang,$(ALL_SRC)) \
+      $(ALL_SRC:%.c=build/lint/%.tidy) ## formatting, structure, gcc and clang without a warning, clang-tidy
+	@echo 'lint: $(words $(ALL_SRC)) sources and $(words $(ALL_HEADERS)) headers are clean'
+lint-format:
+	@clang-format --dry-run -Werror $(ALL_SRC) $(ALL_HEADERS)
+lint-structure:
+	@.ci/structure
+format: ## put every source into shape
+	$(Q)clang-format -i $(ALL_SRC) $(ALL_HEADERS)
+
+# The analyzer takes seconds a file: it looks at what is installed, the quick checks at everything.
+TIDY_CHECKS = $(if $(filter tests/% bench/%,$(1)),--checks='-clang-analyzer-*')
+# Depends on clang's object, which is newer whenever a header that the source includes changed.
+build/lint/%.tidy: %.c build/obj/lint-clang/%.o .clang-tidy
+	@mkdir -p $(@D)
+	@echo '  TIDY    $<'
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' $(call TIDY_CHECKS,$<) $< -- -std=gnu17 $(CPPFLAGS_ALL) $(call place_flags,$<) \
+	  $(PC_CFLAGS) -Wall -Wextra 2>$@.log || { cat $@.log; exit 1; }
+	@touch $@
+
+# ---- to see it and to measure it -------------------------------------------------------------------
+
+.PHONY: demo run bench bench-quick
+demo: $(PROGRAMS_plain) $(HELPERS_plain) build/demo ## install what is missing, build, show a pool failing over for 20 seconds
+	@build/demo --build $(CURDIR)/build
+run: $(PROGRAMS_plain) ## the broker in the foreground, its state in build/run
+	@mkdir -p -m 700 build/run/state; \
+	parent=$${XDG_RUNTIME_DIR:-/dev/shm}; test -w "$$parent" || parent=/dev/shm; \
+	runtime=$$(mktemp -d "$$parent/keybroker-run.XXXXXX") || exit 1; chmod 755 "$$runtime"; \
+	trap 'rm -rf "$$runtime"' EXIT; trap : INT TERM; \
+	echo 'The broker runs here until Ctrl-C; its state stays in build/run/state.'; \
+	echo 'In another terminal, from this directory, type:'; \
+	echo "  export KEYBROKER_RUNTIME_DIR=$$runtime"; \
+	echo '  build/keybroker add pool openai vendor=openai     # asks for the first API key'; \
+	echo '  build/keybroker add key openai name=second'; \
+	echo '  build/keybroker show keys openai'; \
+	echo '  build/keybroker current openai                    # what every worker is handed now'; \
+	echo '  build/keybroker help'; echo; \
+	build/keybrokerd --state-dir build/run/state --runtime-dir "$$runtime"
+
+BENCH := $(patsubst %.c,build/%,$(BENCH_MAIN))
+$(BENCH): build/bench/%: build/obj/plain/bench/%.o $(call objects,plain,$(BENCH_COMMON)) \
+          build/obj/plain/libsupport.a build/obj/plain/libbroker.a build/libkeybroker.a
+	$(call link,plain,$(BROKER_LIBS) $(CLIENT_LIBS) $(WORKER_LIBS))
+bench: $(BENCH) $(PROGRAMS_plain) $(HELPERS_plain) ## measure what the README says (minutes)
+	@set -e; for program in $(BENCH); do KEYBROKER_BUILD=$(CURDIR)/build $$program; done
+bench-quick: $(BENCH) $(PROGRAMS_plain) $(HELPERS_plain) ## the same with few rounds (seconds)
+	@set -e; for program in $(BENCH); do KEYBROKER_BUILD=$(CURDIR)/build $$program --quick; done
+
+# ---- installation ------------------------------------------------------------------------------------
+
+.PHONY: install uninstall clean help
+install: $(PROGRAMS_plain) build/libkeybroker.so.$(VERSION) ## into PREFIX (default /usr/local), under DESTDIR
+	$(Q)install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' \
+	  '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(UNITDIR)'
+	$(Q)install -m 755 build/keybroker '$(DESTDIR)$(BINDIR)/keybroker'
+	$(Q)install -m 755 build/keybrokerd '$(DESTDIR)$(SBINDIR)/keybrokerd'
+	$(Q)install -m 644 build/libkeybroker.a '$(DESTDIR)$(LIBDIR)/libkeybroker.a'
+	$(Q)install -m 755 build/libkeybroker.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/libkeybroker.so.$(VERSION)'
+	$(Q)ln -sf libkeybroker.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
+	$(Q)ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libkeybroker.so'
+	$(Q)install -m 644 include/keybroker.h '$(DESTDIR)$(INCLUDEDIR)/keybroker.h'
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' \
+	  -e 's|@VERSION@|$(VERSION)|g' client/keybroker.pc.in > build/keybroker.pc
+	$(Q)install -m 644 build/keybroker.pc '$(DESTDIR)$(LIBDIR)/pkgconfig/keybroker.pc'
+	$(Q)sed -e "s|@PREFIX@|$(PREFIX)|g" -e "s|@SBINDIR@|$(SBINDIR)|g" broker/keybrokerd.service.in > build/keybrokerd.service
+	$(Q)install -m 644 build/keybrokerd.service '$(DESTDIR)$(UNITDIR)/keybrokerd.service'
+	$(refresh_linker)
+uninstall: ## remove what install put there
+	$(Q)cd / && rm -f '$(DESTDIR)$(BINDIR)/keybroker' '$(DESTDIR)$(SBINDIR)/keybrokerd' \
+	  '$(DESTDIR)$(LIBDIR)/libkeybroker.a' '$(DESTDIR)$(LIBDIR)/libkeybroker.so' \
+	  '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/libkeybroker.so.$(VERSION)' \
+	  '$(DESTDIR)$(LIBDIR)/pkgconfig/keybroker.pc' '$(DESTDIR)$(INCLUDEDIR)/keybroker.h' \
+	  '$(DESTDIR)$(UNITDIR)/keybrokerd.service'
+	$(refresh_linker)
+# Only a real installation concerns this machine's linker.
+refresh_linker = $(if $(DESTDIR),,@if test "$$(id -u)" = 0 && command -v ldconfig >/dev/null; then ldconfig; fi)
+
+clean: ## remove build/
+	$(Q)rm -rf build
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1@\2/p' Makefile | awk -F@ '{ printf "%-15s %s\n", $$1, $$2 }'

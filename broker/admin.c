@@ -1,0 +1,272 @@
+/* See admin.h. */
+#include "admin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <keybroker_shared/board.h>
+
+#include "log.h"
+#include "memory.h"
+#include "runtime.h"
+#include "server.h"
+#include "session.h"
+#include "view.h"
+
+enum {
+    SESSIONS_MAX = 512,
+    GROUPS_MAX = 65536,
+};
+
+struct admin_listener {
+    struct loop_source source;
+    struct admin *admin; /* NULL once replaced */
+};
+
+struct admin {
+    struct server *server;
+    struct admin_listener *listener;
+    struct session *sessions;
+    unsigned count;
+    gid_t admin_gid, viewer_gid; /* (gid_t)-1 = none */
+};
+
+/* ---- who may ---- */
+
+static bool in_group(int fd, gid_t primary, gid_t wanted) {
+    if (wanted == (gid_t)-1)
+        return false;
+    if (primary == wanted)
+        return true;
+    socklen_t size = 64 * sizeof(gid_t);
+    gid_t *groups = mem_alloc(size);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0) {
+        /* ERANGE: size now says how much it takes. */
+        bool grow = errno == ERANGE && size <= GROUPS_MAX * sizeof(gid_t);
+        free(groups);
+        if (!grow)
+            return false;
+        groups = mem_alloc(size);
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
+            size = 0;
+    }
+    bool found = false;
+    for (size_t i = 0; i < size / sizeof *groups; i++)
+        found |= groups[i] == wanted;
+    free(groups);
+    return found;
+}
+
+/* SO_PEERCRED names who connected; the pid is for the events only, it proves nothing. */
+static enum command_level level_of(const struct admin *admin, int fd, struct actor *ret_actor) {
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+        return LEVEL_NONE;
+    *ret_actor = (struct actor){ .kind = ACTOR_ADMIN, .uid = peer.uid, .pid = (uint32_t)peer.pid };
+    if (peer.uid == 0 || peer.uid == geteuid() || in_group(fd, peer.gid, admin->admin_gid))
+        return LEVEL_CHANGE;
+    return in_group(fd, peer.gid, admin->viewer_gid) ? LEVEL_VIEW : LEVEL_NONE;
+}
+
+static void turn_away(struct admin *admin, int fd, const char *line) {
+    admin->server->metrics.connections_refused++;
+    ssize_t ignored = send(fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)ignored; /* a courtesy */
+    close(fd);
+}
+
+static void accept_session(struct loop_source *source, int fd) {
+    struct admin *admin = ((struct admin_listener *)source->owner)->admin;
+    struct actor actor = { 0 };
+    if (!admin) {
+        close(fd);
+        return;
+    }
+    enum command_level level = level_of(admin, fd, &actor);
+    if (level == LEVEL_NONE) {
+        turn_away(admin, fd,
+                  "ERR 403 you may not use this broker: ask for membership in its admin "
+                  "or viewer group\n\n");
+        return;
+    }
+    if (admin->count >= SESSIONS_MAX) {
+        turn_away(admin, fd, "ERR 503 too many admin sessions are open\n\n");
+        return;
+    }
+    if (!session_new(admin, admin->server, fd, &actor, level)) {
+        close(fd);
+        return;
+    }
+    admin->count++;
+    admin->server->metrics.admin_connections++;
+}
+
+/* ---- listening ---- */
+
+static void listener_gone(struct loop_source *source) {
+    free(source->owner);
+}
+
+static const struct loop_callbacks LISTENER_CALLBACKS = { .on_accept = accept_session,
+                                                          .on_closed = listener_gone };
+
+static void stop_listening(struct admin *admin) {
+    if (!admin->listener)
+        return;
+    admin->listener->admin = NULL;
+    loop_close(admin->server->loop, &admin->listener->source);
+    admin->listener = NULL;
+}
+
+static int start_listening(struct admin *admin) {
+    int fd =
+        runtime_listen(admin->server->runtime_fd, KB_ADMIN_SOCKET, SOCK_STREAM, 0666, (gid_t)-1);
+    if (fd < 0)
+        return fd;
+    stop_listening(admin);
+    struct admin_listener *listener = mem_alloc(sizeof *listener);
+    listener->admin = admin;
+    listener->source = (struct loop_source){
+        .fd = fd, .mode = LOOP_ACCEPT, .callbacks = &LISTENER_CALLBACKS, .owner = listener
+    };
+    int error = loop_add(admin->server->loop, &listener->source);
+    if (error) {
+        close(fd);
+        free(listener);
+        return error;
+    }
+    admin->listener = listener;
+    return 0;
+}
+
+static int find_group(const char *option, const char *name, gid_t *ret_gid) {
+    if (runtime_find_group(name ? name : "", ret_gid))
+        return 0;
+    log_error("--%s: there is no group %s", option, name);
+    return -ENOENT;
+}
+
+int admin_open(struct admin **ret_admin, struct server *server) {
+    struct admin *admin = mem_alloc(sizeof *admin);
+    admin->server = server;
+    int error = find_group("admin-group", server->options.admin_group, &admin->admin_gid);
+    if (!error)
+        error = find_group("viewer-group", server->options.viewer_group, &admin->viewer_gid);
+    if (!error)
+        error = start_listening(admin);
+    if (error) {
+        free(admin);
+        return error;
+    }
+    *ret_admin = admin;
+    return 0;
+}
+
+struct admin *admin_close(struct admin *admin) {
+    if (!admin)
+        return NULL;
+    stop_listening(admin);
+    while (admin->sessions)
+        session_drop(admin->sessions, NULL);
+    free(admin);
+    return NULL;
+}
+
+void admin_check(struct admin *admin) {
+    if (faccessat(admin->server->runtime_fd, KB_ADMIN_SOCKET, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return;
+    int error = start_listening(admin);
+    if (error)
+        log_error("cannot open the admin socket again: %s", strerror(-error));
+}
+
+struct session **admin_sessions(struct admin *admin) {
+    return &admin->sessions;
+}
+
+void admin_session_closed(struct admin *admin) {
+    admin->count--;
+    admin->server->metrics.admin_connections--;
+}
+
+/* ---- telling ---- */
+
+void admin_event(struct admin *admin, const struct event *event) {
+    for (struct session *session = admin->sessions, *next; session; session = next) {
+        next = session->next;
+        session_watch_event(session, event);
+    }
+}
+
+void admin_heartbeat(struct admin *admin) {
+    for (struct session *session = admin->sessions, *next; session; session = next) {
+        next = session->next;
+        session_watch_heartbeat(session, admin->server->last_event, admin->server->now.wall_ms);
+    }
+}
+
+static void settle(struct reply *reply) {
+    reply->ready = true;
+    reply->staged = false;
+    if (reply->session)
+        session_pump(reply->session);
+    else
+        reply_free(reply);
+}
+
+void admin_committed(void *owner) {
+    settle(owner);
+}
+
+void admin_refused(void *owner, const char *problem) {
+    struct reply *reply = owner;
+    refuse(&reply->refusal, REFUSED_UNAVAILABLE, "not-stored", "",
+           "nothing was changed: the change could not be stored (%s)", problem);
+    settle(reply);
+}
+
+static bool wanted(const struct event_query *query, const struct event *event) {
+    return (!query->pool_id || query->pool_id == event->pool_id) &&
+           (!query->key_id || query->key_id == event->key_id);
+}
+
+static void show_events(struct reply *reply, const struct event_query *query) {
+    if (query->result < 0) {
+        refuse(&reply->refusal, REFUSED_UNAVAILABLE, "store-unavailable", "",
+               "the events can't be read now");
+        return;
+    }
+    size_t matching = 0;
+    for (int i = 0; i < query->result; i++)
+        matching += wanted(query, &query->events[i]);
+    size_t skip = query->keep && matching > query->keep ? matching - query->keep : 0;
+    json_t *rows = json_array();
+    for (int i = 0; i < query->result; i++)
+        if (wanted(query, &query->events[i]) && !(skip && skip--))
+            json_array_append_new(rows, view_event(&query->events[i]));
+    reply->body = json_pack("{s:o, s:I, s:I}", "events", rows, "first", (json_int_t)query->oldest,
+                            "last", (json_int_t)query->newest);
+}
+
+void admin_events(struct event_query *query) {
+    struct reply *reply = query->owner;
+    if (reply->watch) {
+        if (reply->session)
+            session_watch_answer(reply->session, query->events, query->result, query->oldest,
+                                 query->newest);
+        reply_free(reply);
+    } else {
+        if (reply->session)
+            show_events(reply, query);
+        settle(reply);
+    }
+    if (query->result >= 0)
+        free(query->events);
+    free(query);
+}

@@ -1,0 +1,491 @@
+/* See command.h: the table, and what every command has in common. */
+#include "command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "keyconfig.h"
+#include "memory.h"
+#include "server.h"
+#include "session.h"
+#include "words.h"
+
+#define LISTS "status match offset limit"
+
+static const struct command COMMANDS[] = {
+    { .words = "show",
+      .usage = "info | pool POOL | key POOL KEY | vendor NAME | metrics",
+      .options = "",
+      .min_arguments = 1,
+      .max_arguments = 3,
+      .level = LEVEL_VIEW,
+      .handler = command_show,
+      .help = "one thing in full" },
+    { .words = "show pools",
+      .usage = "[match=TEXT] [offset=N] [limit=N]",
+      .options = "match offset limit",
+      .level = LEVEL_VIEW,
+      .handler = command_show_list,
+      .help = "every pool: vendor, current key, counts by status" },
+    { .words = "show keys",
+      .usage = "POOL [status=S] [match=TEXT] [offset=N] [limit=N]",
+      .options = LISTS,
+      .min_arguments = 1,
+      .max_arguments = 1,
+      .level = LEVEL_VIEW,
+      .handler = command_show_list,
+      .help = "a pool's keys in order of priority; match looks at name, account and note" },
+    { .words = "show vendors",
+      .usage = "[match=TEXT] [offset=N] [limit=N]",
+      .options = "match offset limit",
+      .level = LEVEL_VIEW,
+      .handler = command_show_list,
+      .help = "the vendors that a pool can belong to" },
+    { .words = "show events",
+      .usage = "[pool=POOL] [key=KEY] [since=SEQ] [limit=N]",
+      .options = "pool key since limit",
+      .level = LEVEL_VIEW,
+      .handler = command_show_list,
+      .help = "what happened, newest 100 unless told; since=SEQ shows what came after SEQ" },
+    { .words = "add pool",
+      .usage = "POOL vendor=VENDOR [group=GROUP] [strategy=priority|spread] "
+               "[exceeded-recovery=WHEN] [error-recovery=WHEN] [base_url=URL]",
+      .options = "vendor group strategy exceeded-recovery error-recovery base_url",
+      .min_arguments = 1,
+      .max_arguments = 1,
+      .level = LEVEL_CHANGE,
+      .payload = PAYLOAD_REQUIRED,
+      .payload_limit = SESSION_PAYLOAD_MAX,
+      .handler = command_add_pool,
+      .help = "make a pool; the payload is its default key: an API key or a JSON config" },
+    { .words = "set pool",
+      .usage = "POOL [group=GROUP] [strategy=priority|spread] [exceeded-recovery=WHEN] "
+               "[error-recovery=WHEN] [base_url=URL] [if-revision=N]",
+      .options = "group strategy exceeded-recovery error-recovery base_url if-revision",
+      .min_arguments = 1,
+      .max_arguments = 1,
+      .level = LEVEL_CHANGE,
+      .handler = command_set_pool,
+      .help = "change a pool; WHEN is never, a duration, daily@HH:MM[+HH:MM] or monthly@DAY" },
+    { .words = "delete pool",
+      .usage = "POOL confirm=POOL [if-revision=N]",
+      .options = "confirm if-revision",
+      .min_arguments = 1,
+      .max_arguments = 1,
+      .level = LEVEL_CHANGE,
+      .handler = command_delete_pool,
+      .help = "delete a pool with all its keys; confirm repeats its name" },
+    { .words = "add key",
+      .usage = "POOL [name=NAME] [expires=TIME] [account=LABEL] [weight=N] [note=TEXT] "
+               "[if-revision=N]",
+      .options = "name expires account weight note if-revision",
+      .min_arguments = 1,
+      .max_arguments = 1,
+      .level = LEVEL_CHANGE,
+      .payload = PAYLOAD_REQUIRED,
+      .payload_limit = SESSION_PAYLOAD_MAX,
+      .handler = command_add_key,
+      .help = "add a key at the end; TIME is never, RFC 3339, YYYY-MM-DD or +30d" },
+    { .words = "set key",
+      .usage = "POOL KEY [name=] [expires=] [account=] [weight=] [note=] [config=merge|replace] "
+               "[if-revision=N]",
+      .options = "name expires account weight note config if-revision",
+      .min_arguments = 2,
+      .max_arguments = 2,
+      .level = LEVEL_CHANGE,
+      .payload = PAYLOAD_OPTIONAL,
+      .payload_limit = SESSION_PAYLOAD_MAX,
+      .handler = command_set_key,
+      .help = "change a key; with config= the payload is merged (RFC 7396) or replaces" },
+    { .words = "enable key",
+      .usage = "POOL KEY",
+      .options = "if-revision",
+      .min_arguments = 2,
+      .max_arguments = 2,
+      .level = LEVEL_CHANGE,
+      .handler = command_enable_key,
+      .help = "make a key normal, whatever it was" },
+    { .words = "disable key",
+      .usage = "POOL KEY",
+      .options = "if-revision",
+      .min_arguments = 2,
+      .max_arguments = 2,
+      .level = LEVEL_CHANGE,
+      .handler = command_disable_key,
+      .help = "hand a key out no more until it is enabled" },
+    { .words = "delete key",
+      .usage = "POOL KEY [if-revision=N]",
+      .options = "if-revision",
+      .min_arguments = 2,
+      .max_arguments = 2,
+      .level = LEVEL_CHANGE,
+      .handler = command_delete_key,
+      .help = "delete a key; the default key stays" },
+    { .words = "move key",
+      .usage = "POOL KEY first|last|up|down|before OTHER|after OTHER|to N [if-revision=N]",
+      .options = "if-revision",
+      .min_arguments = 3,
+      .max_arguments = 4,
+      .level = LEVEL_CHANGE,
+      .handler = command_move_key,
+      .help = "move a key in the order; position 1 is used first" },
+    { .words = "order keys",
+      .usage = "POOL [KEY...] [if-revision=N]",
+      .options = "if-revision",
+      .min_arguments = 1,
+      .max_arguments = WORDS_MAX,
+      .level = LEVEL_CHANGE,
+      .payload = PAYLOAD_OPTIONAL,
+      .payload_limit = SESSION_IMPORT_MAX,
+      .handler = command_order_keys,
+      .help = "the whole order at once; a JSON array of names as payload when it is long" },
+    { .words = "export",
+      .usage = "POOL [secrets=yes]",
+      .options = "secrets",
+      .min_arguments = 1,
+      .max_arguments = 1,
+      .level = LEVEL_VIEW,
+      .handler = command_export,
+      .help = "a pool as JSON; secrets are masked unless secrets=yes (an admin's right)" },
+    { .words = "import",
+      .usage = "POOL [mode=create|merge|replace] [dry-run] [if-revision=N]",
+      .options = "mode if-revision",
+      .min_arguments = 1,
+      .max_arguments = 2,
+      .level = LEVEL_CHANGE,
+      .payload = PAYLOAD_REQUIRED,
+      .payload_limit = SESSION_IMPORT_MAX,
+      .handler = command_import,
+      .help = "take in what export printed, all or nothing; prints the difference" },
+    { .words = "watch",
+      .usage = "[pool=POOL] [since=SEQ]",
+      .options = "pool since",
+      .level = LEVEL_VIEW,
+      .handler = command_watch,
+      .help = "events as they happen, one line each, and a heartbeat every second" },
+    { .words = "help",
+      .usage = "[COMMAND]",
+      .options = "",
+      .max_arguments = 3,
+      .level = LEVEL_VIEW,
+      .handler = command_help,
+      .help = "this list, or one command" },
+    { .words = "quit",
+      .usage = "",
+      .options = "",
+      .level = LEVEL_VIEW,
+      .handler = command_quit,
+      .help = "close the session" },
+};
+
+const struct command *command_at(size_t index) {
+    return index < sizeof COMMANDS / sizeof *COMMANDS ? &COMMANDS[index] : NULL;
+}
+
+/* Two words count before one: "show keys" is not "show" with an argument. */
+static const struct command *find(char **words, size_t count, size_t *ret_words) {
+    for (size_t want = count < 2 ? count : 2; want >= 1; want--) {
+        char text[64];
+        snprintf(text, sizeof text, want == 2 ? "%s %s" : "%s", words[0],
+                 want == 2 ? words[1] : "");
+        for (size_t i = 0; command_at(i); i++)
+            if (strcmp(command_at(i)->words, text) == 0) {
+                *ret_words = want;
+                return command_at(i);
+            }
+    }
+    return NULL;
+}
+
+size_t command_payload_limit(const char *line) {
+    char copy[256], *words[3];
+    const char *problem;
+    snprintf(copy, sizeof copy, "%s", line);
+    int count = words_split(copy, words, 3, &problem);
+    if (count < 0) /* more than three words, or a quote cut off: the first ones are there */
+        count = strchr(line, ' ') ? 3 : 0;
+    size_t first = count > 0 && strcmp(words[0], "json") == 0 ? 1 : 0, used;
+    const struct command *command =
+        count > (int)first ? find(words + first, (size_t)count - first, &used) : NULL;
+    return command ? command->payload_limit : 0;
+}
+
+/* ---- arguments ---- */
+
+static bool is_listed(const char *list, const char *name, size_t length) {
+    for (const char *at = list; *at;) {
+        size_t word = strcspn(at, " ");
+        if (word == length && strncmp(at, name, length) == 0)
+            return true;
+        at += word + strspn(at + word, " ");
+    }
+    return false;
+}
+
+static bool looks_like_option(const char *word) {
+    size_t name = strspn(word, "abcdefghijklmnopqrstuvwxyz-_");
+    return name && word[name] == '=';
+}
+
+/* Sort the words after the command's own into arguments and options. A word NAME=VALUE whose NAME
+ * no option has is an argument where one is still missing (a key may be called a=b), else a
+ * mistake. */
+static int sort_words(struct request *request, char **words, size_t count,
+                      struct refusal *refusal) {
+    const struct command *command = request->command;
+    request->arguments = words; /* compacted in place */
+    for (size_t i = 0; i < count; i++) {
+        char *equals = strchr(words[i], '=');
+        size_t length = equals ? (size_t)(equals - words[i]) : 0;
+        if (equals && is_listed(command->options, words[i], length)) {
+            *equals = '\0';
+            if (request_option(request, words[i]))
+                return refuse(refusal, REFUSED_SYNTAX, "repeated-option", words[i],
+                              "%.32s is given twice", words[i]);
+            request->options[request->option_count].name = words[i];
+            request->options[request->option_count++].value = equals + 1;
+        } else if (looks_like_option(words[i]) &&
+                   request->argument_count >= command->min_arguments) {
+            *equals = '\0';
+            return refuse(refusal, REFUSED_SYNTAX, "unknown-option", words[i],
+                          "\"%s\" takes no %.32s=; usage: %s %s", command->words, words[i],
+                          command->words, command->usage);
+        } else {
+            request->arguments[request->argument_count++] = words[i];
+        }
+    }
+    if (request->argument_count < command->min_arguments ||
+        request->argument_count > command->max_arguments)
+        return refuse(refusal, REFUSED_SYNTAX, "wrong-arguments", "", "usage: %s %s",
+                      command->words, command->usage);
+    return 0;
+}
+
+const char *request_option(const struct request *request, const char *name) {
+    for (size_t i = 0; i < request->option_count; i++)
+        if (strcmp(request->options[i].name, name) == 0)
+            return request->options[i].value;
+    return NULL;
+}
+
+int request_number(const struct request *request, const char *name, uint64_t least, uint64_t most,
+                   uint64_t *ret, struct refusal *refusal) {
+    const char *text = request_option(request, name);
+    if (!text)
+        return 0;
+    char *end;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || strlen(text) > 19 || number < least ||
+        number > most)
+        return refuse(refusal, REFUSED_SYNTAX, "bad-number", name,
+                      "%s: a whole number from %llu to %llu", name, (unsigned long long)least,
+                      (unsigned long long)most);
+    *ret = number;
+    return 0;
+}
+
+static int check_revision(const struct request *request, const struct model_pool *pool,
+                          struct refusal *refusal) {
+    uint64_t wanted = pool->record->revision;
+    int refused = request_number(request, "if-revision", 0, INT64_MAX, &wanted, refusal);
+    if (refused || wanted == pool->record->revision)
+        return refused;
+    return refuse(refusal, REFUSED_RULE, "outdated-revision", "if-revision",
+                  "the pool was changed meanwhile: it is at revision %llu",
+                  (unsigned long long)pool->record->revision);
+}
+
+int request_pool(struct request *request, struct model_pool **ret_pool, struct refusal *refusal) {
+    struct model_pool *pool = model_find_pool(request->server->model, request->arguments[0]);
+    if (!pool)
+        return refuse(refusal, REFUSED_NOT_FOUND, "no-such-pool", "POOL",
+                      "no pool %.48s; \"show pools\" lists them", request->arguments[0]);
+    *ret_pool = pool;
+    return check_revision(request, pool, refusal);
+}
+
+int request_key(struct request *request, struct model_pool **ret_pool, struct model_key **ret_key,
+                struct refusal *refusal) {
+    int refused = request_pool(request, ret_pool, refusal);
+    if (refused)
+        return refused;
+    *ret_key = model_find_key(request->server->model, *ret_pool, request->arguments[1]);
+    if (*ret_key)
+        return 0;
+    return refuse(refusal, REFUSED_NOT_FOUND, "no-such-key", "KEY", "pool %s has no key %.100s",
+                  request->arguments[0], request->arguments[1]);
+}
+
+int request_config(const struct request *request, json_t **ret_config, struct refusal *refusal) {
+    *ret_config = keyconfig_parse_payload(request->payload, request->payload_length, refusal);
+    return *ret_config ? 0 : refusal->code;
+}
+
+json_t *request_message(const char *format, ...) {
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return json_pack("{s:s}", "message", text);
+}
+
+/* ---- running ---- */
+
+static int check_request(struct request *request, struct refusal *refusal) {
+    const struct command *command = request->command;
+    if (request->session->level < command->level)
+        return refuse(refusal, REFUSED_FORBIDDEN, "viewer", "", "you may look, not change");
+    if (request->payload && command->payload == PAYLOAD_NONE)
+        return refuse(refusal, REFUSED_SYNTAX, "unexpected-payload", "", "\"%s\" takes no payload",
+                      command->words);
+    if (!request->payload && command->payload == PAYLOAD_REQUIRED)
+        return refuse(refusal, REFUSED_SYNTAX, "missing-payload", "",
+                      "\"%s\" needs a payload: end the line with << and follow it with the text "
+                      "and an empty line",
+                      command->words);
+    if (command->level == LEVEL_CHANGE && !request->server->store_ok)
+        return refuse(refusal, REFUSED_UNAVAILABLE, "store-unavailable", "",
+                      "nothing can be stored now (%s); trying again every second",
+                      request->server->store_problem);
+    return 0;
+}
+
+static int interpret(struct request *request, char *line, char **words, struct refusal *refusal) {
+    const char *problem;
+    int count = words_split(line, words, WORDS_MAX, &problem);
+    if (count < 0)
+        return refuse(refusal, REFUSED_SYNTAX, "bad-line", "", "%s", problem);
+    size_t first = 0, used = 0;
+    if (count > 0 && strcmp(words[0], "json") == 0) {
+        request->reply->json = true;
+        first = 1;
+    }
+    size_t left = (size_t)count - first;
+    request->command = left ? find(words + first, left, &used) : NULL;
+    if (!request->command)
+        return refuse(refusal, REFUSED_SYNTAX, "unknown-command", "",
+                      "no such command; \"help\" lists them all");
+    int refused = sort_words(request, words + first + used, left - used, refusal);
+    return refused ? refused : check_request(request, refusal);
+}
+
+static void answer(struct request *request, int refused) {
+    struct reply *reply = request->reply;
+    reply->body = request->body;
+    reply->text = request->text;
+    reply->listing = request->listing;
+    if (!refused && request->set.count) {
+        reply->staged = true;
+        server_stage(request->server, &request->set, reply);
+    } else if (!refused && request->query) {
+        reply->staged = true;
+        request->query->owner = reply;
+        server_query_events(request->server, request->query);
+    } else {
+        reply->ready = true;
+    }
+    if (refused && request->opened_pool)
+        server_close_outlet(request->server, request->opened_pool, true);
+}
+
+void command_run(struct session *session, char *line, const char *payload, size_t payload_length,
+                 struct reply *reply) {
+    struct request request = {
+        .server = session->server,
+        .session = session,
+        .reply = reply,
+        .cause = { .now = session->server->now, .actor = session->actor },
+        .payload = payload,
+        .payload_length = payload_length,
+    };
+    char **words = mem_alloc((WORDS_MAX + 1) * sizeof(char *));
+    int refused = interpret(&request, line, words, &reply->refusal);
+    if (!refused)
+        refused = request.command->handler(&request, &reply->refusal);
+    if (refused)
+        changeset_deinit(&request.set);
+    answer(&request, refused);
+    free(words);
+}
+
+/* ---- help, quit, watch ---- */
+
+static json_t *help_row(const struct command *command) {
+    char *usage =
+        mem_printf("%s%s%s", command->words, command->usage[0] ? " " : "", command->usage);
+    json_t *row =
+        json_pack("{s:s, s:s, s:s}", "usage", usage, "level",
+                  command->level == LEVEL_CHANGE ? "admin" : "viewer", "help", command->help);
+    free(usage);
+    return row;
+}
+
+static char *help_text(const json_t *rows) {
+    struct buffer text = { 0 };
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        buffer_printf(
+            &text, "%s\n    %s%s\n", json_string_value(json_object_get(row, "usage")),
+            json_string_value(json_object_get(row, "help")),
+            strcmp(json_string_value(json_object_get(row, "level")), "admin") ? "" : " [admin]");
+    }
+    char *copy = mem_printf("%.*s", (int)buffer_length(&text), buffer_bytes(&text));
+    buffer_deinit(&text);
+    return copy;
+}
+
+int command_help(struct request *request, struct refusal *refusal) {
+    char wanted[128] = "";
+    for (size_t i = 0; i < request->argument_count; i++) {
+        size_t used = strlen(wanted);
+        snprintf(wanted + used, sizeof wanted - used, "%s%s", i ? " " : "", request->arguments[i]);
+    }
+    json_t *rows = json_array();
+    for (size_t i = 0; command_at(i); i++)
+        if (strncmp(command_at(i)->words, wanted, strlen(wanted)) == 0)
+            json_array_append_new(rows, help_row(command_at(i)));
+    if (!json_array_size(rows)) {
+        json_decref(rows);
+        return refuse(refusal, REFUSED_NOT_FOUND, "no-such-command", "COMMAND",
+                      "no command %.60s; \"help\" lists them all", wanted);
+    }
+    if (request->reply->json)
+        request->body = json_pack("{s:O}", "commands", rows);
+    else
+        request->text = help_text(rows);
+    json_decref(rows);
+    return 0;
+}
+
+int command_quit(struct request *request, struct refusal *refusal) {
+    (void)refusal;
+    request->session->quitting = true;
+    return 0;
+}
+
+int command_watch(struct request *request, struct refusal *refusal) {
+    struct watch *watch = &request->session->watch;
+    if (watch->on)
+        return refuse(refusal, REFUSED_RULE, "watching-already", "",
+                      "this session watches already");
+    uint64_t since = request->server->last_event, pool_id = 0;
+    int refused = request_number(request, "since", 0, INT64_MAX, &since, refusal);
+    const char *name = request_option(request, "pool");
+    if (!refused && name) {
+        const struct model_pool *pool = model_find_pool(request->server->model, name);
+        if (!pool)
+            return refuse(refusal, REFUSED_NOT_FOUND, "no-such-pool", "pool", "no pool %.48s",
+                          name);
+        pool_id = pool->record->id;
+    }
+    if (refused)
+        return refused;
+    *watch = (struct watch){
+        .on = true, .json = request->reply->json, .next = since + 1, .pool_id = pool_id
+    };
+    request->reply->watch = true;
+    return 0;
+}

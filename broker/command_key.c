@@ -1,0 +1,248 @@
+/* add, set, enable, disable, delete, move and order keys. Part of the commands (command.h). */
+#include "command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+#include "server.h"
+#include "timetext.h"
+
+/* ---- add and set ---- */
+
+static int read_key_spec(struct request *request, struct key_spec *spec, struct refusal *refusal) {
+    *spec = (struct key_spec){ .name = request_option(request, "name"),
+                               .account = request_option(request, "account"),
+                               .note = request_option(request, "note") };
+    const char *expires = request_option(request, "expires");
+    spec->has_expires = expires != NULL;
+    if (expires && !timetext_parse(expires, request->cause.now.wall_ms, &spec->expires_at_ms))
+        return refuse(refusal, REFUSED_SYNTAX, "bad-time", "expires",
+                      "expires: never, 2027-01-31, 2027-01-31T12:00:00Z or +30d");
+    uint64_t weight = 0;
+    int refused = request_number(request, "weight", 1, WEIGHT_MAX, &weight, refusal);
+    spec->weight = (uint32_t)weight;
+    return refused;
+}
+
+static void say_key(struct request *request, const struct model_key *key, const char *what) {
+    const struct pool_record *pool = key->pool->record;
+    request->body = request_message("%s %s (#%llu) in pool %s", what, key->record->name,
+                                    (unsigned long long)key->record->id, pool->name);
+    json_object_set_new(request->body, "key", json_string(key->record->name));
+    json_object_set_new(request->body, "id", json_integer((json_int_t)key->record->id));
+    json_object_set_new(request->body, "priority", json_integer((json_int_t)key->position + 1));
+    json_object_set_new(request->body, "revision", json_integer((json_int_t)pool->revision));
+}
+
+int command_add_key(struct request *request, struct refusal *refusal) {
+    struct model_pool *pool;
+    struct key_spec spec;
+    int refused = request_pool(request, &pool, refusal);
+    if (!refused)
+        refused = read_key_spec(request, &spec, refusal);
+    if (!refused)
+        refused = request_config(request, &spec.config, refusal);
+    if (refused)
+        return refused;
+    refused =
+        model_add_key(request->server->model, &request->cause, pool, &spec, &request->set, refusal);
+    json_decref(spec.config);
+    if (!refused)
+        say_key(request, pool->order[pool->count - 1], "added");
+    return refused;
+}
+
+static int read_config(struct request *request, struct key_spec *spec, struct refusal *refusal) {
+    const char *how = request_option(request, "config");
+    if (!how && !request->payload)
+        return 0;
+    if (!how || (strcmp(how, "merge") != 0 && strcmp(how, "replace") != 0))
+        return refuse(refusal, REFUSED_SYNTAX, "bad-option", "config",
+                      "a payload needs config=merge or config=replace");
+    if (!request->payload)
+        return refuse(refusal, REFUSED_SYNTAX, "missing-payload", "config",
+                      "config=%s needs the config as payload", how);
+    spec->replace_config = strcmp(how, "replace") == 0;
+    return request_config(request, &spec->config, refusal);
+}
+
+int command_set_key(struct request *request, struct refusal *refusal) {
+    struct model_pool *pool;
+    struct model_key *key;
+    struct key_spec spec;
+    int refused = request_key(request, &pool, &key, refusal);
+    if (!refused)
+        refused = read_key_spec(request, &spec, refusal);
+    if (!refused)
+        refused = read_config(request, &spec, refusal);
+    if (refused)
+        return refused;
+    if (!spec.name && !spec.account && !spec.note && !spec.has_expires && !spec.weight &&
+        !spec.config)
+        return refuse(refusal, REFUSED_SYNTAX, "missing-option", "", "nothing to set; usage: %s %s",
+                      request->command->words, request->command->usage);
+    refused =
+        model_set_key(request->server->model, &request->cause, key, &spec, &request->set, refusal);
+    json_decref(spec.config);
+    if (!refused)
+        say_key(request, key, "changed");
+    return refused;
+}
+
+/* ---- status, delete ---- */
+
+int command_enable_key(struct request *request, struct refusal *refusal) {
+    struct model_pool *pool;
+    struct model_key *key;
+    int refused = request_key(request, &pool, &key, refusal);
+    if (!refused)
+        refused =
+            model_enable_key(request->server->model, &request->cause, key, &request->set, refusal);
+    if (!refused)
+        say_key(request, key, request->set.count ? "enabled" : "already normal:");
+    return refused;
+}
+
+int command_disable_key(struct request *request, struct refusal *refusal) {
+    struct model_pool *pool;
+    struct model_key *key;
+    int refused = request_key(request, &pool, &key, refusal);
+    if (!refused)
+        refused =
+            model_disable_key(request->server->model, &request->cause, key, &request->set, refusal);
+    if (!refused)
+        say_key(request, key, request->set.count ? "disabled" : "already disabled:");
+    return refused;
+}
+
+int command_delete_key(struct request *request, struct refusal *refusal) {
+    struct model_pool *pool;
+    struct model_key *key;
+    int refused = request_key(request, &pool, &key, refusal);
+    if (refused)
+        return refused;
+    struct key_record *record = key_record_ref(key->record);
+    refused =
+        model_delete_key(request->server->model, &request->cause, key, &request->set, refusal);
+    if (!refused) {
+        request->body = request_message("deleted %s (#%llu) from pool %s", record->name,
+                                        (unsigned long long)record->id, pool->record->name);
+        json_object_set_new(request->body, "revision",
+                            json_integer((json_int_t)pool->record->revision));
+    }
+    key_record_unref(record);
+    return refused;
+}
+
+/* ---- order ---- */
+
+static int other_position(struct request *request, const struct model_key *key, uint32_t *ret,
+                          struct refusal *refusal) {
+    struct model_key *other =
+        model_find_key(request->server->model, key->pool, request->arguments[3]);
+    if (!other || other == key)
+        return refuse(refusal, REFUSED_NOT_FOUND, "no-such-key", "OTHER",
+                      "pool %s has no other key %.100s", key->pool->record->name,
+                      request->arguments[3]);
+    /* Counted in the order without the key that moves. */
+    *ret = other->position - (other->position > key->position ? 1 : 0);
+    return 0;
+}
+
+static int read_place(struct request *request, const struct model_key *key, uint32_t *ret_index,
+                      struct refusal *refusal) {
+    const char *place = request->arguments[2];
+    bool two = request->argument_count == 4;
+    if (!two && strcmp(place, "first") == 0)
+        *ret_index = 0;
+    else if (!two && strcmp(place, "last") == 0)
+        *ret_index = key->pool->count - 1;
+    else if (!two && strcmp(place, "up") == 0)
+        *ret_index = key->position ? key->position - 1 : 0;
+    else if (!two && strcmp(place, "down") == 0)
+        *ret_index = key->position + 1;
+    else if (two && strcmp(place, "before") == 0)
+        return other_position(request, key, ret_index, refusal);
+    else if (two && strcmp(place, "after") == 0) {
+        int refused = other_position(request, key, ret_index, refusal);
+        *ret_index += refused ? 0 : 1;
+        return refused;
+    } else if (two && strcmp(place, "to") == 0) {
+        char *end;
+        unsigned long position = strtoul(request->arguments[3], &end, 10);
+        if (*end || position < 1 || position > key->pool->count)
+            return refuse(refusal, REFUSED_SYNTAX, "bad-position", "N", "a position from 1 to %u",
+                          key->pool->count);
+        *ret_index = (uint32_t)position - 1;
+    } else {
+        return refuse(refusal, REFUSED_SYNTAX, "wrong-arguments", "", "usage: %s %s",
+                      request->command->words, request->command->usage);
+    }
+    return 0;
+}
+
+int command_move_key(struct request *request, struct refusal *refusal) {
+    struct model_pool *pool;
+    struct model_key *key;
+    uint32_t index = 0;
+    int refused = request_key(request, &pool, &key, refusal);
+    if (!refused)
+        refused = read_place(request, key, &index, refusal);
+    if (!refused)
+        refused = model_move_key(request->server->model, &request->cause, key, index, &request->set,
+                                 refusal);
+    if (!refused)
+        say_key(request, key, request->set.count ? "moved" : "already there:");
+    return refused;
+}
+
+/* The order's names come as words or as a JSON array. */
+static int order_names(struct request *request, json_t **ret_names, struct refusal *refusal) {
+    if (!request->payload) {
+        *ret_names = json_array();
+        for (size_t i = 1; i < request->argument_count; i++)
+            json_array_append_new(*ret_names, json_string(request->arguments[i]));
+        return 0;
+    }
+    json_t *names = json_loadb(request->payload, request->payload_length, 0, NULL);
+    if (json_is_array(names) && request->argument_count == 1) {
+        *ret_names = names;
+        return 0;
+    }
+    json_decref(names);
+    return refuse(refusal, REFUSED_SYNTAX, "bad-payload", "",
+                  "the payload is a JSON array of key names, and replaces them in the line");
+}
+
+int command_order_keys(struct request *request, struct refusal *refusal) {
+    struct model_pool *pool;
+    json_t *names = NULL;
+    int refused = request_pool(request, &pool, refusal);
+    if (!refused)
+        refused = order_names(request, &names, refusal);
+    if (refused)
+        return refused;
+    size_t count = json_array_size(names);
+    struct model_key **order = mem_resize(NULL, count, sizeof(struct model_key *));
+    for (size_t i = 0; i < count && !refused; i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        order[i] = name ? model_find_key(request->server->model, pool, name) : NULL;
+        if (!order[i])
+            refused = refuse(refusal, REFUSED_NOT_FOUND, "no-such-key", "KEY",
+                             "pool %s has no key %.100s", pool->record->name,
+                             name ? name : "of that kind");
+    }
+    if (!refused)
+        refused = model_order_keys(request->server->model, &request->cause, pool, order,
+                                   (uint32_t)count, &request->set, refusal);
+    free(order);
+    json_decref(names);
+    if (!refused) {
+        request->body = request_message("pool %s is ordered, at revision %llu", pool->record->name,
+                                        (unsigned long long)pool->record->revision);
+        json_object_set_new(request->body, "revision",
+                            json_integer((json_int_t)pool->record->revision));
+    }
+    return refused;
+}

@@ -1,0 +1,118 @@
+/* add, set and delete pool. Part of the commands (command.h): arguments in, rules applied, messages
+ * out. */
+#include "command.h"
+
+#include <string.h>
+
+#include "keyconfig.h"
+#include "runtime.h"
+#include "server.h"
+
+static int read_strategy(const char *text, uint32_t *ret, struct refusal *refusal) {
+    if (!text)
+        return 0;
+    if (strcmp(text, "priority") == 0)
+        *ret = STRATEGY_PRIORITY;
+    else if (strcmp(text, "spread") == 0)
+        *ret = STRATEGY_SPREAD;
+    else
+        return refuse(refusal, REFUSED_SYNTAX, "bad-strategy", "strategy",
+                      "strategy: priority or spread");
+    return 0;
+}
+
+static int check_group(const char *group, struct refusal *refusal) {
+    gid_t gid;
+    if (!group || runtime_find_group(group, &gid))
+        return 0;
+    return refuse(refusal, REFUSED_NOT_FOUND, "no-such-group", "group",
+                  "this host has no group %.64s", group);
+}
+
+static int read_spec(struct request *request, struct pool_spec *spec, struct refusal *refusal) {
+    *spec = (struct pool_spec){
+        .name = request->arguments[0],
+        .vendor = request_option(request, "vendor"),
+        .group = request_option(request, "group"),
+        .exceeded_recovery = request_option(request, "exceeded-recovery"),
+        .error_recovery = request_option(request, "error-recovery"),
+        .base_url = request_option(request, "base_url"),
+    };
+    int refused = read_strategy(request_option(request, "strategy"), &spec->strategy, refusal);
+    return refused ? refused : check_group(spec->group, refusal);
+}
+
+int command_add_pool(struct request *request, struct refusal *refusal) {
+    struct pool_spec spec;
+    int refused = read_spec(request, &spec, refusal);
+    if (refused)
+        return refused;
+    if (!spec.vendor)
+        return refuse(refusal, REFUSED_SYNTAX, "missing-option", "vendor",
+                      "say vendor=NAME; \"show vendors\" lists them");
+    struct key_spec key = { 0 };
+    refused = request_config(request, &key.config, refusal);
+    if (refused)
+        return refused;
+    refused = model_add_pool(request->server->model, &request->cause, &spec, &key, &request->set,
+                             refusal);
+    json_decref(key.config);
+    if (refused)
+        return refused;
+    const struct model_pool *pool = model_find_pool(request->server->model, spec.name);
+    refused = server_open_outlet(request->server, pool, refusal);
+    if (refused) {
+        model_undo(request->server->model, &request->set);
+        return refused;
+    }
+    const struct key_record *record = pool->order[0]->record;
+    request->body =
+        request_message("added pool %s (%s) with its default key %s (#%llu)", spec.name,
+                        pool->vendor->title, record->name, (unsigned long long)record->id);
+    json_object_set_new(request->body, "key", json_string(record->name));
+    json_object_set_new(request->body, "id", json_integer((json_int_t)record->id));
+    json_object_set_new(request->body, "revision",
+                        json_integer((json_int_t)pool->record->revision));
+    return 0;
+}
+
+int command_set_pool(struct request *request, struct refusal *refusal) {
+    struct model_pool *pool;
+    struct pool_spec spec;
+    int refused = request_pool(request, &pool, refusal);
+    if (!refused)
+        refused = read_spec(request, &spec, refusal);
+    if (refused)
+        return refused;
+    if (!spec.group && !spec.strategy && !spec.exceeded_recovery && !spec.error_recovery &&
+        !spec.base_url)
+        return refuse(refusal, REFUSED_SYNTAX, "missing-option", "", "nothing to set; usage: %s %s",
+                      request->command->words, request->command->usage);
+    if (spec.group)
+        refused = server_regroup_outlet(request->server, pool, spec.group, refusal);
+    if (!refused)
+        refused = model_set_pool(request->server->model, &request->cause, pool, &spec,
+                                 &request->set, refusal);
+    if (refused)
+        return refused;
+    request->body = request_message("pool %s is at revision %llu", pool->record->name,
+                                    (unsigned long long)pool->record->revision);
+    json_object_set_new(request->body, "revision",
+                        json_integer((json_int_t)pool->record->revision));
+    return 0;
+}
+
+int command_delete_pool(struct request *request, struct refusal *refusal) {
+    struct model_pool *pool;
+    int refused = request_pool(request, &pool, refusal);
+    if (refused)
+        return refused;
+    const char *confirm = request_option(request, "confirm");
+    if (!confirm || strcmp(confirm, pool->record->name) != 0)
+        return refuse(refusal, REFUSED_RULE, "not-confirmed", "confirm",
+                      "this deletes %u keys for good: say confirm=%s", pool->count,
+                      pool->record->name);
+    request->body =
+        request_message("deleted pool %s with %u keys", pool->record->name, pool->count);
+    return model_delete_pool(request->server->model, &request->cause, pool, &request->set, refusal);
+}

@@ -1,0 +1,380 @@
+/*
+ * export and import: a pool as one JSON document, and back, all or nothing. Part of the commands
+ * (command.h). An import is carried out by the same rules as single commands; what it changed is
+ * told line by line, and a dry run is undone after the telling.
+ */
+#include "command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "keyconfig.h"
+#include "memory.h"
+#include "server.h"
+#include "session.h"
+#include "timetext.h"
+#include "view.h"
+
+enum { EXPORT_FORMAT = 1 };
+
+/* ---- export ---- */
+
+static json_t *export_key(const struct model_key *key, bool secrets) {
+    const struct key_record *record = key->record;
+    json_t *config = secrets ? json_loads(record->config, 0, NULL)
+                             : keyconfig_masked(record->config, key->pool->vendor);
+    json_t *object = json_pack("{s:s, s:o}", "name", record->name, "config", config);
+    if (record->expires_at_ms)
+        json_object_set_new(object, "expires_at", view_time(record->expires_at_ms));
+    if (record->account[0])
+        json_object_set_new(object, "account", json_string(record->account));
+    if (record->weight != 1)
+        json_object_set_new(object, "weight", json_integer(record->weight));
+    if (record->note[0])
+        json_object_set_new(object, "note", json_string(record->note));
+    if (key->state.status == KB_STATUS_DISABLED)
+        json_object_set_new(object, "disabled", json_true());
+    if (model_is_default(key))
+        json_object_set_new(object, "default", json_true());
+    return object;
+}
+
+int command_export(struct request *request, struct refusal *refusal) {
+    struct model_pool *pool;
+    int refused = request_pool(request, &pool, refusal);
+    const char *secrets = request_option(request, "secrets");
+    bool whole = secrets && strcmp(secrets, "yes") == 0;
+    if (!refused && secrets && !whole && strcmp(secrets, "no") != 0)
+        refused = refuse(refusal, REFUSED_SYNTAX, "bad-option", "secrets", "secrets: yes or no");
+    if (!refused && whole && request->session->level < LEVEL_CHANGE)
+        refused = refuse(refusal, REFUSED_FORBIDDEN, "viewer", "secrets",
+                         "a viewer is not shown secrets");
+    if (refused)
+        return refused;
+    const struct pool_record *record = pool->record;
+    json_t *keys = json_array();
+    for (uint32_t i = 0; i < pool->count; i++)
+        json_array_append_new(keys, export_key(pool->order[i], whole));
+    json_t *body =
+        json_pack("{s:i, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}, s:o}", "format", EXPORT_FORMAT,
+                  "pool", "name", record->name, "vendor", record->vendor, "strategy",
+                  record->strategy == STRATEGY_SPREAD ? "spread" : "priority", "group",
+                  record->group, "exceeded_recovery", record->exceeded_recovery, "error_recovery",
+                  record->error_recovery, "base_url", record->base_url, "keys", keys);
+    if (request->reply->json) {
+        request->body = body;
+        return 0;
+    }
+    /* One line, so that what was printed can be sent back as it is. */
+    char *text = json_dumps(body, JSON_COMPACT);
+    request->text = mem_printf("%s\n", text);
+    mem_wipe_string(text);
+    json_decref(body);
+    return 0;
+}
+
+/* ---- import ---- */
+
+enum import_mode { IMPORT_CREATE, IMPORT_MERGE, IMPORT_REPLACE };
+
+struct import {
+    struct request *request;
+    enum import_mode mode;
+    bool dry_run;
+    json_t *document;
+    const json_t *keys;
+    struct model_pool *pool;
+    bool added_pool;
+    json_t *changes; /* lines */
+    struct refusal *refusal;
+};
+
+static void tell(struct import *import, const char *sign, const char *name, const char *what) {
+    char *line =
+        mem_printf("%s %s%s%s%s", sign, name, what[0] ? " (" : "", what, what[0] ? ")" : "");
+    json_array_append_new(import->changes, json_string(line));
+    free(line);
+}
+
+static int refuse_import(struct import *import, const char *field, const char *message) {
+    return refuse(import->refusal, REFUSED_SYNTAX, "bad-import", field, "%s", message);
+}
+
+/* NULL if it is absent or no string. */
+static const char *text_of(const json_t *object, const char *name) {
+    return json_string_value(json_object_get(object, name));
+}
+
+static int read_document(struct import *import) {
+    json_error_t error;
+    import->document = json_loadb(import->request->payload, import->request->payload_length,
+                                  JSON_REJECT_DUPLICATES, &error);
+    if (!import->document)
+        return refuse(import->refusal, REFUSED_SYNTAX, "bad-json", "",
+                      "the payload is no JSON: line %d, column %d", error.line, error.column);
+    import->keys = json_object_get(import->document, "keys");
+    json_int_t format = json_integer_value(json_object_get(import->document, "format"));
+    if (!json_is_array(import->keys) || (format != 0 && format != EXPORT_FORMAT))
+        return refuse_import(import, "", "the payload is not what export prints");
+    if (import->mode != IMPORT_MERGE && !json_array_size(import->keys))
+        return refuse_import(import, "keys", "no keys: a pool has at least its default key");
+    return 0;
+}
+
+static int read_mode(struct import *import) {
+    static const char *const NAMES[] = { "create", "merge", "replace" };
+    const char *mode = request_option(import->request, "mode");
+    import->mode = IMPORT_CREATE;
+    for (unsigned i = 0; mode && i < 3; i++)
+        if (strcmp(mode, NAMES[i]) == 0) {
+            import->mode = (enum import_mode)i;
+            mode = NULL;
+        }
+    if (mode)
+        return refuse(import->refusal, REFUSED_SYNTAX, "bad-mode", "mode",
+                      "mode: create, merge or replace");
+    if (import->request->argument_count == 2) {
+        if (strcmp(import->request->arguments[1], "dry-run") != 0)
+            return refuse(import->refusal, REFUSED_SYNTAX, "wrong-arguments", "", "usage: %s %s",
+                          import->request->command->words, import->request->command->usage);
+        import->dry_run = true;
+    }
+    return 0;
+}
+
+/* A key's object as a spec; config is borrowed from the document. A secret that export masked is
+ * left out, so that it stays what it is. */
+static int key_spec(struct import *import, const json_t *object, struct key_spec *spec) {
+    *spec = (struct key_spec){ .name = text_of(object, "name"),
+                               .account = text_of(object, "account"),
+                               .note = text_of(object, "note"),
+                               .config = json_object_get(object, "config") };
+    if (!json_is_object(object) || !json_is_object(spec->config))
+        return refuse_import(import, "keys", "every key is an object with a config object");
+    const json_t *expires = json_object_get(object, "expires_at");
+    if (expires && !json_is_null(expires)) {
+        const char *text = json_string_value(expires);
+        if (!text ||
+            !timetext_parse(text, import->request->cause.now.wall_ms, &spec->expires_at_ms))
+            return refuse_import(import, "expires_at", "expires_at: an RFC 3339 time or null");
+    }
+    spec->has_expires = expires != NULL;
+    json_int_t weight = json_integer_value(json_object_get(object, "weight"));
+    if (weight < 0 || weight > WEIGHT_MAX)
+        return refuse_import(import, "weight", "a weight is a whole number from 1 to 1000");
+    spec->weight = (uint32_t)weight;
+    const char *secret = text_of(spec->config, "api_key");
+    if (secret && strstr(secret, "\xe2\x80\xa6"))
+        json_object_del(spec->config, "api_key");
+    return 0;
+}
+
+static int set_disabled(struct import *import, struct model_key *key, const json_t *object) {
+    struct request *request = import->request;
+    const json_t *disabled = json_object_get(object, "disabled");
+    bool is = key->state.status == KB_STATUS_DISABLED, want = json_is_true(disabled);
+    if (!want && (!disabled || !is))
+        return 0;
+    if (is == want || model_status(key, request->cause.now.wall_ms) == KB_STATUS_EXPIRED)
+        return 0;
+    tell(import, "~", key->record->name, want ? "disabled" : "enabled");
+    return want ? model_disable_key(request->server->model, &request->cause, key, &request->set,
+                                    import->refusal)
+                : model_enable_key(request->server->model, &request->cause, key, &request->set,
+                                   import->refusal);
+}
+
+static int import_new_key(struct import *import, struct key_spec *spec, const json_t *object) {
+    struct request *request = import->request;
+    int refused = model_add_key(request->server->model, &request->cause, import->pool, spec,
+                                &request->set, import->refusal);
+    if (refused)
+        return refused;
+    struct model_key *key = import->pool->order[import->pool->count - 1];
+    tell(import, "+", key->record->name, "");
+    return set_disabled(import, key, object);
+}
+
+/* Leave only what differs in the spec, so that an import of what is there changes nothing. */
+static bool reduce(const struct model_key *key, struct key_spec *spec, char what[REASON_MAX]) {
+    const struct key_record *record = key->record;
+    if (spec->account && strcmp(spec->account, record->account) == 0)
+        spec->account = NULL;
+    if (spec->note && strcmp(spec->note, record->note) == 0)
+        spec->note = NULL;
+    if (spec->weight == record->weight)
+        spec->weight = 0;
+    if (spec->has_expires && spec->expires_at_ms == record->expires_at_ms)
+        spec->has_expires = false;
+    json_t *old = json_loads(record->config, 0, NULL), *merged = json_deep_copy(old);
+    keyconfig_merge(merged, spec->config);
+    if (json_equal(old, merged))
+        spec->config = NULL;
+    json_decref(merged);
+    json_decref(old);
+    snprintf(what, REASON_MAX, "%s%s%s%s%s", spec->account ? "account " : "",
+             spec->note ? "note " : "", spec->weight ? "weight " : "",
+             spec->has_expires ? "expires " : "", spec->config ? "config " : "");
+    size_t length = strlen(what);
+    if (length)
+        what[length - 1] = '\0';
+    spec->name = NULL;
+    return length > 0;
+}
+
+static int import_key(struct import *import, const json_t *object) {
+    struct request *request = import->request;
+    struct key_spec spec;
+    int refused = key_spec(import, object, &spec);
+    if (refused)
+        return refused;
+    struct model_key *key =
+        spec.name ? model_find_key(request->server->model, import->pool, spec.name) : NULL;
+    if (!key)
+        return import_new_key(import, &spec, object);
+    char what[REASON_MAX];
+    if (reduce(key, &spec, what)) {
+        tell(import, "~", key->record->name, what);
+        refused = model_set_key(request->server->model, &request->cause, key, &spec, &request->set,
+                                import->refusal);
+    }
+    return refused ? refused : set_disabled(import, key, object);
+}
+
+static const json_t *default_key_of(const struct import *import) {
+    for (size_t i = 0; i < json_array_size(import->keys); i++)
+        if (json_is_true(json_object_get(json_array_get(import->keys, i), "default")))
+            return json_array_get(import->keys, i);
+    return json_array_get(import->keys, 0);
+}
+
+static int import_new_pool(struct import *import) {
+    struct request *request = import->request;
+    const json_t *settings = json_object_get(import->document, "pool");
+    const char *strategy = text_of(settings, "strategy"), *vendor = text_of(settings, "vendor");
+    struct pool_spec spec = { .name = request->arguments[0],
+                              .vendor = vendor,
+                              .group = text_of(settings, "group"),
+                              .exceeded_recovery = text_of(settings, "exceeded_recovery"),
+                              .error_recovery = text_of(settings, "error_recovery"),
+                              .base_url = text_of(settings, "base_url"),
+                              .strategy = strategy && strcmp(strategy, "spread") == 0
+                                              ? STRATEGY_SPREAD
+                                              : STRATEGY_PRIORITY };
+    if (!vendor)
+        return refuse_import(import, "pool", "a new pool needs pool.vendor");
+    struct key_spec key;
+    const json_t *first = default_key_of(import);
+    if (!first)
+        return refuse_import(import, "keys", "no keys: a pool has at least its default key");
+    int refused = key_spec(import, first, &key);
+    if (!refused)
+        refused = model_add_pool(request->server->model, &request->cause, &spec, &key,
+                                 &request->set, import->refusal);
+    if (refused)
+        return refused;
+    import->pool = model_find_pool(request->server->model, spec.name);
+    import->added_pool = true;
+    tell(import, "+ pool", spec.name, vendor);
+    tell(import, "+", import->pool->order[0]->record->name, "default key");
+    if (import->dry_run)
+        return 0;
+    refused = server_open_outlet(request->server, import->pool, import->refusal);
+    if (!refused)
+        request->opened_pool = import->pool->record->id;
+    return refused;
+}
+
+static bool is_named(const struct import *import, const char *name) {
+    for (size_t i = 0; i < json_array_size(import->keys); i++) {
+        const char *other = text_of(json_array_get(import->keys, i), "name");
+        if (other && strcmp(other, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* replace: what the document does not name goes, except the default key, and the order is the
+ * document's. */
+static int import_rest(struct import *import) {
+    struct request *request = import->request;
+    struct model_pool *pool = import->pool;
+    int refused = 0;
+    for (uint32_t i = pool->count; i-- > 0 && !refused;) {
+        struct model_key *key = pool->order[i];
+        if (model_is_default(key) || is_named(import, key->record->name))
+            continue;
+        tell(import, "-", key->record->name, "");
+        refused = model_delete_key(request->server->model, &request->cause, key, &request->set,
+                                   import->refusal);
+    }
+    struct model_key **order = mem_resize(NULL, pool->count, sizeof(struct model_key *));
+    uint32_t count = 0;
+    for (size_t i = 0; i < json_array_size(import->keys) && !refused; i++) {
+        const char *name = text_of(json_array_get(import->keys, i), "name");
+        struct model_key *key = name ? model_find_key(request->server->model, pool, name) : NULL;
+        if (key && count < pool->count)
+            order[count++] = key;
+    }
+    for (uint32_t i = 0; i < pool->count && count < pool->count; i++)
+        if (!is_named(import, pool->order[i]->record->name))
+            order[count++] = pool->order[i];
+    size_t before = request->set.count;
+    if (!refused)
+        refused = model_order_keys(request->server->model, &request->cause, pool, order, count,
+                                   &request->set, import->refusal);
+    if (!refused && request->set.count > before)
+        tell(import, "~", "order", "");
+    free(order);
+    return refused;
+}
+
+static int carry_out(struct import *import) {
+    struct request *request = import->request;
+    import->pool = model_find_pool(request->server->model, request->arguments[0]);
+    int refused = 0;
+    if (import->pool && import->mode == IMPORT_CREATE)
+        refused = refuse(import->refusal, REFUSED_RULE, "pool-exists", "POOL",
+                         "there is a pool %.48s already: mode=merge or mode=replace",
+                         request->arguments[0]);
+    else if (import->pool)
+        refused = request_pool(request, &import->pool, import->refusal); /* its revision */
+    else
+        refused = import_new_pool(import);
+    const json_t *done = import->added_pool ? default_key_of(import) : NULL;
+    for (size_t i = 0; i < json_array_size(import->keys) && !refused; i++) {
+        const json_t *object = json_array_get(import->keys, i);
+        refused = object == done ? set_disabled(import, import->pool->order[0], object)
+                                 : import_key(import, object);
+    }
+    if (!refused && (import->mode == IMPORT_REPLACE || import->added_pool))
+        refused = import_rest(import);
+    return refused;
+}
+
+int command_import(struct request *request, struct refusal *refusal) {
+    struct import import = { .request = request, .refusal = refusal, .changes = json_array() };
+    int refused = read_mode(&import);
+    if (!refused)
+        refused = read_document(&import);
+    if (!refused)
+        refused = carry_out(&import);
+    uint64_t revision = import.pool && !refused ? import.pool->record->revision : 0;
+    if (refused || import.dry_run) {
+        model_undo(request->server->model, &request->set);
+        changeset_deinit(&request->set);
+    }
+    if (!refused) {
+        size_t count = json_array_size(import.changes);
+        request->body =
+            request_message("%s: %zu change%s%s", request->arguments[0], count,
+                            count == 1 ? "" : "s", import.dry_run ? " would be made" : " made");
+        json_object_set(request->body, "changes", import.changes);
+        json_object_set_new(request->body, "applied", json_boolean(!import.dry_run));
+        json_object_set_new(request->body, "revision", json_integer((json_int_t)revision));
+    }
+    json_decref(import.changes);
+    json_decref(import.document);
+    return refused;
+}

@@ -1,0 +1,390 @@
+/* See committer.h. */
+#include "committer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "map.h"
+#include "memory.h"
+#include "moment.h"
+
+struct copied_key {
+    struct key_record *record;
+    uint64_t rank;
+};
+
+struct copied_pool {
+    struct pool_record *record;
+    struct map keys;
+};
+
+struct committer {
+    struct store *store;
+    struct map pools; /* id → copied_pool */
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct group *todo, *done; /* under the lock */
+    bool stopping;             /* under the lock */
+    int event_fd;
+};
+
+/* ---- groups ---- */
+
+struct group *group_new(void) {
+    return mem_alloc(sizeof(struct group));
+}
+
+struct group *group_free(struct group *group) {
+    if (!group)
+        return NULL;
+    for (size_t i = 0; i < group->count; i++)
+        changeset_deinit(&group->commands[i].set);
+    for (size_t i = 0; i < group->target_count; i++)
+        free(group->targets[i].order);
+    changeset_deinit(&group->background);
+    free(group->commands);
+    free(group->targets);
+    free(group);
+    return NULL;
+}
+
+bool group_is_empty(const struct group *group) {
+    return !group->count && !group->background.count && !group->target_count && !group->queries;
+}
+
+void group_add_command(struct group *group, struct changeset *set, void *owner) {
+    if (group->count == group->capacity) {
+        group->capacity = group->capacity ? group->capacity * 2 : 16;
+        group->commands = mem_resize(group->commands, group->capacity, sizeof *group->commands);
+    }
+    group->commands[group->count++] = (struct group_command){ .set = *set, .owner = owner };
+    *set = (struct changeset){ 0 };
+}
+
+/* ---- the copy ---- */
+
+void committer_load_pool(struct committer *committer, struct pool_record *record) {
+    struct copied_pool *pool = mem_alloc(sizeof *pool);
+    pool->record = pool_record_ref(record);
+    map_set(&committer->pools, record->id, pool);
+}
+
+void committer_load_key(struct committer *committer, struct key_record *record, uint64_t rank) {
+    struct copied_pool *pool = map_get(&committer->pools, record->pool_id);
+    assert(pool);
+    struct copied_key *key = mem_alloc(sizeof *key);
+    key->record = key_record_ref(record);
+    key->rank = rank;
+    map_set(&pool->keys, record->id, key);
+}
+
+static void copy_set_pool(struct committer *committer, struct pool_record *from,
+                          struct pool_record *to) {
+    struct copied_pool *pool = map_get(&committer->pools, from ? from->id : to->id);
+    if (!from) {
+        committer_load_pool(committer, to);
+    } else if (!to) {
+        assert(!pool->keys.count);
+        map_remove(&committer->pools, from->id);
+        pool_record_unref(pool->record);
+        map_deinit(&pool->keys);
+        free(pool);
+    } else {
+        pool_record_unref(pool->record);
+        pool->record = pool_record_ref(to);
+    }
+}
+
+static void copy_set_key(struct committer *committer, struct key_record *from,
+                         struct key_record *to) {
+    if (!from) {
+        committer_load_key(committer, to, 0); /* its rank follows */
+        return;
+    }
+    struct copied_pool *pool = map_get(&committer->pools, from->pool_id);
+    struct copied_key *key = map_get(&pool->keys, from->id);
+    key_record_unref(key->record);
+    if (to) {
+        key->record = key_record_ref(to);
+        return;
+    }
+    map_remove(&pool->keys, from->id);
+    free(key);
+}
+
+static void copy_set_rank(struct committer *committer, uint64_t pool_id, uint64_t key_id,
+                          uint64_t rank) {
+    struct copied_pool *pool = map_get(&committer->pools, pool_id);
+    struct copied_key *key = map_get(&pool->keys, key_id);
+    if (key)
+        key->rank = rank;
+}
+
+static void copy_apply(struct committer *committer, const struct changeset *set, bool undo) {
+    for (size_t i = 0; i < set->count; i++) {
+        const struct change *change = &set->items[undo ? set->count - 1 - i : i];
+        switch (change->kind) {
+        case CHANGE_POOL:
+            copy_set_pool(committer, undo ? change->pool.after : change->pool.before,
+                          undo ? change->pool.before : change->pool.after);
+            break;
+        case CHANGE_KEY:
+            copy_set_key(committer, undo ? change->key.after : change->key.before,
+                         undo ? change->key.before : change->key.after);
+            break;
+        case CHANGE_RANK:
+            copy_set_rank(committer, change->pool_id, change->key_id,
+                          undo ? change->rank.before : change->rank.after);
+            break;
+        case CHANGE_STATE:
+        case CHANGE_EVENT:
+            break;
+        }
+    }
+}
+
+/* ---- publishing ---- */
+
+static int by_rank(const void *left, const void *right) {
+    const struct copied_key *a = *(struct copied_key *const *)left;
+    const struct copied_key *b = *(struct copied_key *const *)right;
+    if (a->rank != b->rank)
+        return a->rank < b->rank ? -1 : 1;
+    return a->record->id < b->record->id ? -1 : a->record->id > b->record->id;
+}
+
+static int build_catalog(struct committer *committer, struct group_target *target) {
+    struct copied_pool *pool = map_get(&committer->pools, target->pool_id);
+    assert(pool);
+    uint32_t count = (uint32_t)pool->keys.count, slots = 0, n = 0;
+    struct copied_key **sorted = mem_resize(NULL, count, sizeof(struct copied_key *));
+    size_t iterator = 0;
+    for (struct copied_key *key; (key = map_next(&pool->keys, &iterator));)
+        sorted[n++] = key;
+    qsort(sorted, count, sizeof(struct copied_key *), by_rank);
+    struct key_record **records = mem_resize(NULL, count, sizeof(struct key_record *));
+    target->order = mem_resize(NULL, count, sizeof *target->order);
+    target->count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct key_record *record = sorted[i]->record;
+        records[i] = record;
+        target->order[i] = (struct published_key){ .id = record->id,
+                                                   .expires_at_ms = record->expires_at_ms,
+                                                   .slot = record->slot };
+        if (record->slot >= slots)
+            slots = record->slot + 1;
+    }
+    struct catalog_source source = { .pool = pool->record,
+                                     .keys = records,
+                                     .key_count = count,
+                                     .slot_count = slots,
+                                     .version = target->version };
+    int error = board_reserve(target->board, slots);
+    if (!error)
+        error = catalog_build(&source, target->dir_fd, &target->built);
+    free(records);
+    free(sorted);
+    return error;
+}
+
+static int build_catalogs(struct committer *committer, struct group *group) {
+    for (size_t i = 0; i < group->target_count; i++) {
+        int error = build_catalog(committer, &group->targets[i]);
+        if (!error)
+            continue;
+        while (i-- > 0)
+            catalog_discard(group->targets[i].dir_fd, group->targets[i].version);
+        return error;
+    }
+    return 0;
+}
+
+/* ---- committing ---- */
+
+static int fail(struct group *group, const char *step, int error) {
+    group->failed_step = step;
+    return error;
+}
+
+static int apply_to_store(struct committer *committer, struct group *group) {
+    int error = store_begin(committer->store);
+    for (size_t i = 0; i < group->count && !error; i++)
+        error = store_apply(committer->store, &group->commands[i].set);
+    if (!error)
+        error = store_apply(committer->store, &group->background);
+    return error ? fail(group, "store", error) : 0;
+}
+
+static int commit(struct committer *committer, struct group *group) {
+    if (group->reopen && store_is_broken(committer->store)) {
+        int error = store_reopen(committer->store);
+        if (error)
+            return fail(group, "store", error);
+    }
+    int error = apply_to_store(committer, group);
+    if (error)
+        return error; /* store_apply has aborted */
+    for (size_t i = 0; i < group->count; i++)
+        copy_apply(committer, &group->commands[i].set, false);
+    /* Catalogs are built before the commit and renamed in after it, so that a full runtime
+     * directory fails the group while it still can be failed. */
+    error = build_catalogs(committer, group);
+    if (error) {
+        store_abort(committer->store);
+        fail(group, "runtime directory", error);
+    } else {
+        uint64_t began = moment_mono_ns();
+        error = store_commit(committer->store, group->next_id);
+        group->commit_ns = moment_mono_ns() - began;
+        if (error) {
+            for (size_t i = 0; i < group->target_count; i++)
+                catalog_discard(group->targets[i].dir_fd, group->targets[i].version);
+            fail(group, "store", error);
+        }
+    }
+    if (error) {
+        for (size_t i = group->count; i-- > 0;)
+            copy_apply(committer, &group->commands[i].set, true);
+        return error;
+    }
+    for (size_t i = 0; i < group->target_count; i++)
+        group->targets[i].publish_error =
+            catalog_publish(group->targets[i].dir_fd, group->targets[i].version);
+    return 0;
+}
+
+static void check_master(struct committer *committer) {
+    char problem[256] = "";
+    if (store_check_master(committer->store, problem))
+        log_error("the master key would not open the store at the next start: %s", problem);
+    else
+        log_info("the master key opens the store");
+}
+
+static void process(struct committer *committer, struct group *group) {
+    if (group->check_master)
+        check_master(committer);
+    if (!group->only_queries)
+        group->error = commit(committer, group);
+    for (struct event_query *query = group->queries; query; query = query->next)
+        query->result = store_events(committer->store, query->after, query->limit, &query->events,
+                                     &query->oldest, &query->newest);
+}
+
+static void *work(void *argument) {
+    struct committer *committer = argument;
+    pthread_mutex_lock(&committer->lock);
+    for (;;) {
+        while (!committer->todo && !committer->stopping)
+            pthread_cond_wait(&committer->wake, &committer->lock);
+        struct group *group = committer->todo;
+        if (!group)
+            break;
+        pthread_mutex_unlock(&committer->lock);
+        process(committer, group);
+        pthread_mutex_lock(&committer->lock);
+        committer->todo = NULL;
+        committer->done = group;
+        uint64_t one = 1;
+        ssize_t ignored =
+            write(committer->event_fd, &one, sizeof one); /* can't fail: counts to 1 */
+        (void)ignored;
+    }
+    pthread_mutex_unlock(&committer->lock);
+    return NULL;
+}
+
+/* ---- the thread ---- */
+
+struct committer *committer_new(struct store *store) {
+    struct committer *committer = mem_alloc(sizeof *committer);
+    committer->store = store;
+    committer->event_fd = -1;
+    pthread_mutex_init(&committer->lock, NULL);
+    pthread_cond_init(&committer->wake, NULL);
+    return committer;
+}
+
+int committer_start(struct committer *committer, int *ret_fd) {
+    committer->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (committer->event_fd < 0)
+        return -errno;
+    /* Signals belong to the event loop. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&committer->thread, NULL, work, committer);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error)
+        return -error;
+    committer->running = true;
+    *ret_fd = committer->event_fd;
+    return 0;
+}
+
+void committer_submit(struct committer *committer, struct group *group) {
+    pthread_mutex_lock(&committer->lock);
+    assert(!committer->todo && !committer->done);
+    committer->todo = group;
+    pthread_cond_signal(&committer->wake);
+    pthread_mutex_unlock(&committer->lock);
+}
+
+struct group *committer_take(struct committer *committer) {
+    uint64_t count;
+    ssize_t ignored = read(committer->event_fd, &count, sizeof count);
+    (void)ignored; /* empty is fine: the lock decides */
+    pthread_mutex_lock(&committer->lock);
+    struct group *group = committer->done;
+    committer->done = NULL;
+    pthread_mutex_unlock(&committer->lock);
+    return group;
+}
+
+struct group *committer_stop(struct committer *committer) {
+    if (!committer->running)
+        return NULL;
+    pthread_mutex_lock(&committer->lock);
+    committer->stopping = true;
+    pthread_cond_signal(&committer->wake);
+    pthread_mutex_unlock(&committer->lock);
+    pthread_join(committer->thread, NULL);
+    committer->running = false;
+    struct group *group = committer->done;
+    committer->done = NULL;
+    return group;
+}
+
+struct committer *committer_free(struct committer *committer) {
+    if (!committer)
+        return NULL;
+    assert(!committer->running);
+    size_t i = 0;
+    for (struct copied_pool *pool; (pool = map_next(&committer->pools, &i));) {
+        size_t j = 0;
+        for (struct copied_key *key; (key = map_next(&pool->keys, &j));) {
+            key_record_unref(key->record);
+            free(key);
+        }
+        map_deinit(&pool->keys);
+        pool_record_unref(pool->record);
+        free(pool);
+    }
+    map_deinit(&committer->pools);
+    store_close(committer->store);
+    if (committer->event_fd >= 0)
+        close(committer->event_fd);
+    pthread_mutex_destroy(&committer->lock);
+    pthread_cond_destroy(&committer->wake);
+    free(committer);
+    return NULL;
+}

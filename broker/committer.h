@@ -1,0 +1,93 @@
+/*
+ * The committer: the store thread. Takes one group of changes at a time, makes it durable, builds
+ * and publishes the catalogs of the pools it touched, and hands it back. While it works the event
+ * loop gathers the next group, so that changes that arrive together share one fsync and one
+ * catalog.
+ *
+ * The thread owns the store and a copy of every pool's order and records, fed by the changesets.
+ */
+#ifndef BROKER_COMMITTER_H
+#define BROKER_COMMITTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "board.h"
+#include "catalog.h"
+#include "change.h"
+#include "publication.h"
+#include "store.h"
+
+/* A pool whose catalog the group must publish anew. */
+struct group_target {
+    uint64_t pool_id;
+    int dir_fd;                /* borrowed; stays open until the group is back */
+    const struct board *board; /* borrowed, for board_reserve */
+    uint64_t version;
+    /* Results, valid if the group succeeded: */
+    int publish_error; /* -errno: committed, but the catalog could not be renamed in */
+    struct catalog_built built;
+    struct published_key *order; /* the taker's */
+    uint32_t count;
+};
+
+/* Events asked for by somebody; answered after the group's commit, also when that failed. */
+struct event_query {
+    struct event_query *next;
+    void *owner;
+    uint64_t after;
+    size_t limit;
+    /* For the owner alone: which of them to show. */
+    uint64_t pool_id, key_id; /* 0 = all */
+    size_t keep;              /* the newest so many; 0 = all */
+    int result;               /* count or -errno */
+    struct event *events;     /* the taker's */
+    uint64_t oldest, newest;
+};
+
+struct group {
+    struct group_command {
+        struct changeset set;
+        void *owner; /* who waits for it; the committer does not look */
+    } * commands;
+    size_t count, capacity;
+    struct changeset
+        background; /* states and events of reports and recoveries, after the commands */
+    struct group_target *targets;
+    size_t target_count;
+    struct event_query *queries;
+    bool only_queries; /* nothing to commit */
+    bool reopen;       /* the store is broken: bring it back first */
+    bool check_master; /* look whether the master key file still opens the store, log it */
+    uint64_t next_id;
+    /* Results: */
+    int error; /* 0 = durable and published; -errno = nothing of it happened */
+    const char *failed_step;
+    uint64_t commit_ns;
+};
+
+struct group *group_new(void);
+struct group *group_free(struct group *group); /* returns NULL */
+bool group_is_empty(const struct group *group);
+/* Takes over the changes, leaving *set empty. */
+void group_add_command(struct group *group, struct changeset *set, void *owner);
+
+struct committer;
+
+/* Takes over the store. Not yet a thread: first committer_load_* with what the store holds. */
+struct committer *committer_new(struct store *store);
+void committer_load_pool(struct committer *committer, struct pool_record *record);
+void committer_load_key(struct committer *committer, struct key_record *record, uint64_t rank);
+/* Start the thread; *ret_fd is an eventfd that becomes readable when a group is back. 0 or -errno.
+ */
+int committer_start(struct committer *committer, int *ret_fd);
+/* Hand a group over; only while none is under way. */
+void committer_submit(struct committer *committer, struct group *group);
+/* The group that is back, or NULL. Clears the eventfd. */
+struct group *committer_take(struct committer *committer);
+/* Wait for the group under way (it must be taken after), end the thread, close the store. */
+struct group *committer_stop(struct committer *committer);
+struct committer *committer_free(struct committer *committer);
+
+#endif

@@ -1,0 +1,193 @@
+/*
+ * The event loop's common part: picks io_uring or epoll, keeps the wishes of each source, the queue
+ * of sources to look at after a batch, and the pause of listening sockets that ran out of
+ * descriptors. Called by main and by everything that owns a descriptor. Enters the kernel only
+ * through the chosen implementation, but for closing descriptors.
+ */
+#include "loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "loop_internal.h"
+#include "moment.h"
+
+enum { ACCEPT_PAUSE_NS = 100 * 1000 * 1000 };
+
+static void queue_push(struct loop_queue *queue, struct loop_source *source) {
+    assert(!source->internal.queued);
+    source->internal.queued = true;
+    source->internal.next = NULL;
+    if (queue->last)
+        queue->last->internal.next = source;
+    else
+        queue->first = source;
+    queue->last = source;
+}
+
+static struct loop_source *queue_pop(struct loop_queue *queue) {
+    struct loop_source *source = queue->first;
+    if (!source)
+        return NULL;
+    queue->first = source->internal.next;
+    if (!queue->first)
+        queue->last = NULL;
+    source->internal.next = NULL;
+    source->internal.queued = false;
+    return source;
+}
+
+int loop_new(struct loop **ret_loop, enum loop_kind kind) {
+    if (kind != LOOP_EPOLL) {
+        int r = loop_uring_new(ret_loop);
+        if (r == 0 || kind == LOOP_URING)
+            return r;
+        log_info("io_uring is not available here (%s): using epoll", strerror(-r));
+    }
+    return loop_epoll_new(ret_loop);
+}
+
+struct loop *loop_free(struct loop *loop) {
+    if (loop) {
+        assert(!loop->turning);
+        loop->operations->free(loop);
+    }
+    return NULL;
+}
+
+int loop_add(struct loop *loop, struct loop_source *source) {
+    memset(&source->internal, 0, sizeof(source->internal));
+    return loop->operations->add(loop, source);
+}
+
+void loop_pause(struct loop *loop, struct loop_source *source) {
+    if (source->internal.closing || source->internal.paused)
+        return;
+    source->internal.paused = true;
+    loop->operations->update(loop, source);
+}
+
+void loop_resume(struct loop *loop, struct loop_source *source) {
+    if (source->internal.closing || !source->internal.paused)
+        return;
+    source->internal.paused = false;
+    loop->operations->update(loop, source);
+}
+
+void loop_want_write(struct loop *loop, struct loop_source *source) {
+    if (source->internal.closing || source->internal.write_wanted)
+        return;
+    source->internal.write_wanted = true;
+    loop->operations->update(loop, source);
+}
+
+/* The descriptor itself is closed only when the kernel has let go of every operation: an operation
+ * that is prepared but not yet submitted names its file by number, and must not find a newer file
+ * under it. */
+void loop_close(struct loop *loop, struct loop_source *source) {
+    if (source->internal.closing)
+        return;
+    source->internal.closing = true;
+    source->internal.write_wanted = false;
+    loop->operations->update(loop, source);
+    if (source->internal.held)
+        loop->held_until_ns = 0;
+    if (source->internal.pending == 0)
+        loop_enqueue(loop, source);
+}
+
+void loop_enqueue(struct loop *loop, struct loop_source *source) {
+    if (!source->internal.queued)
+        queue_push(&loop->work, source);
+}
+
+void loop_accepted(struct loop *loop, struct loop_source *source, int fd) {
+    loop->accept_failing = false;
+    source->callbacks->on_accept(source, fd);
+}
+
+void loop_accept_failed(struct loop *loop, struct loop_source *source, int error) {
+    if (error == -ECONNABORTED || error == -EINTR || error == -ECANCELED)
+        return;
+    if (!loop->accept_failing)
+        log_warning("cannot accept a connection: %s; trying again every 100 ms", strerror(-error));
+    loop->accept_failing = true;
+    source->internal.held = true;
+    loop_enqueue(loop, source);
+}
+
+void loop_end(struct loop_source *source, int error) {
+    source->internal.ended = true;
+    source->callbacks->on_data(source, "", 0, false, error);
+}
+
+void loop_writable(struct loop_source *source) {
+    source->internal.write_wanted = false;
+    source->callbacks->on_writable(source);
+}
+
+static void release_held(struct loop *loop) {
+    if (!loop->held.first || (int64_t)moment_mono_ns() < loop->held_until_ns)
+        return;
+    for (struct loop_source *source; (source = queue_pop(&loop->held));) {
+        source->internal.held = false;
+        queue_push(&loop->work, source);
+    }
+}
+
+static void settle(struct loop *loop, struct loop_source *source) {
+    if (source->internal.closing && source->internal.pending == 0) {
+        close(source->fd);
+        source->fd = -1;
+        source->callbacks->on_closed(source);
+    } else if (source->internal.held && !source->internal.closing) {
+        if (!loop->held.first)
+            loop->held_until_ns = (int64_t)moment_mono_ns() + ACCEPT_PAUSE_NS;
+        queue_push(&loop->held, source);
+        loop->operations->update(loop, source);
+    } else {
+        loop->operations->update(loop, source);
+    }
+}
+
+/* What these callbacks enqueue waits for the next turn, so that a turn ends. */
+static void settle_all(struct loop *loop) {
+    struct loop_queue batch = loop->work;
+    loop->work = (struct loop_queue){ 0 };
+    for (struct loop_source *source; (source = queue_pop(&batch));)
+        settle(loop, source);
+}
+
+static int64_t turn_timeout_ns(const struct loop *loop, int64_t until_ms) {
+    if (loop->work.first)
+        return 0;
+    int64_t until_ns;
+    if (__builtin_mul_overflow(until_ms, 1000000, &until_ns))
+        until_ns = until_ms < 0 ? 0 : LOOP_NO_TIMEOUT;
+    if (loop->held.first && loop->held_until_ns < until_ns)
+        until_ns = loop->held_until_ns;
+    if (until_ns == LOOP_NO_TIMEOUT)
+        return LOOP_NO_TIMEOUT;
+    int64_t now_ns = (int64_t)moment_mono_ns();
+    return until_ns > now_ns ? until_ns - now_ns : 0;
+}
+
+int loop_turn(struct loop *loop, int64_t until_ms) {
+    assert(!loop->turning);
+    loop->turning = true;
+    loop->stats.turns++;
+    int r = loop->operations->turn(loop, turn_timeout_ns(loop, until_ms));
+    if (r == 0) {
+        release_held(loop);
+        settle_all(loop);
+    }
+    loop->turning = false;
+    return r;
+}
+
+const struct loop_stats *loop_stats(const struct loop *loop) {
+    return &loop->stats;
+}

@@ -1,0 +1,163 @@
+/*
+ * The event loop on epoll, level-triggered: for kernels and containers that refuse io_uring.
+ * Called through loop.c only. One buffer serves every read; a source gets a bounded share of each
+ * turn, so that no sender can keep the others waiting.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "loop_internal.h"
+#include "memory.h"
+
+enum { EVENTS_PER_TURN = 256, READS_PER_SOURCE = 64 };
+
+struct loop_epoll {
+    struct loop base;
+    int fd;
+    struct epoll_event events[EVENTS_PER_TURN];
+    _Alignas(16) char buffer[LOOP_BUFFER_SIZE];
+};
+
+static struct loop_epoll *epoll_of(struct loop *loop) {
+    return (struct loop_epoll *)loop;
+}
+
+/* Errors and hang-ups are reported whether asked for or not; EPOLLONESHOT keeps a source that is
+ * paused or at its end from waking the loop over and over. */
+static uint32_t wanted_events(const struct loop_source *source) {
+    uint32_t events = 0;
+    if (loop_wants_read(source))
+        events |= EPOLLIN;
+    if (source->internal.write_wanted)
+        events |= EPOLLOUT;
+    return events ? events : (uint32_t)EPOLLONESHOT;
+}
+
+static void epoll_update(struct loop *loop, struct loop_source *source) {
+    struct loop_epoll *self = epoll_of(loop);
+    if (source->internal.closing) {
+        if (source->internal.pending)
+            epoll_ctl(self->fd, EPOLL_CTL_DEL, source->fd, NULL);
+        source->internal.pending = 0;
+        return;
+    }
+    struct epoll_event event = { .events = wanted_events(source), .data.ptr = source };
+    if (event.events == source->internal.pending)
+        return;
+    if (epoll_ctl(self->fd, EPOLL_CTL_MOD, source->fd, &event) == 0)
+        source->internal.pending = event.events;
+    else
+        loop_enqueue(loop, source);
+}
+
+static int epoll_add(struct loop *loop, struct loop_source *source) {
+    struct loop_epoll *self = epoll_of(loop);
+    /* Accepting goes on until nobody is left, which a blocking socket would wait for. */
+    if (source->mode == LOOP_ACCEPT) {
+        int flags = fcntl(source->fd, F_GETFL);
+        if (flags < 0 || fcntl(source->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+            return -errno;
+    }
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = source };
+    if (epoll_ctl(self->fd, EPOLL_CTL_ADD, source->fd, &event) < 0)
+        return -errno;
+    source->internal.pending = event.events;
+    return 0;
+}
+
+static bool accept_one(struct loop *loop, struct loop_source *source) {
+    int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0)
+        loop_accepted(loop, source, fd);
+    else if (errno == EAGAIN)
+        return false;
+    else
+        loop_accept_failed(loop, source, -errno);
+    return true;
+}
+
+/* Without room for control messages the kernel drops descriptors that a peer passes. */
+static bool receive_one(struct loop_epoll *self, struct loop_source *source) {
+    struct iovec room = { self->buffer, sizeof(self->buffer) };
+    struct msghdr message = { .msg_iov = &room, .msg_iovlen = 1 };
+    ssize_t length = recvmsg(source->fd, &message, MSG_DONTWAIT);
+    if (length < 0 && (errno == EAGAIN || errno == EINTR))
+        return errno == EINTR;
+    if (length <= 0) {
+        loop_end(source, length < 0 ? -errno : 0);
+        epoll_update(&self->base, source);
+        return false;
+    }
+    bool truncated = source->mode == LOOP_PACKETS && (message.msg_flags & MSG_TRUNC);
+    source->callbacks->on_data(source, self->buffer, (size_t)length, truncated, 0);
+    /* A stream that gave less than it could is empty; what comes later makes a new event. */
+    return source->mode == LOOP_PACKETS || (size_t)length == sizeof(self->buffer);
+}
+
+static void read_source(struct loop_epoll *self, struct loop_source *source) {
+    if (source->mode == LOOP_READABLE) {
+        source->callbacks->on_ready(source);
+        return;
+    }
+    for (int i = 0; i < READS_PER_SOURCE && loop_wants_read(source); i++) {
+        bool again = source->mode == LOOP_ACCEPT ? accept_one(&self->base, source)
+                                                 : receive_one(self, source);
+        if (!again)
+            return;
+    }
+}
+
+static void dispatch(struct loop_epoll *self, struct loop_source *source, uint32_t events) {
+    uint32_t broken = events & (EPOLLHUP | EPOLLERR);
+    if ((events & EPOLLIN || broken) && loop_wants_read(source))
+        read_source(self, source);
+    if ((events & EPOLLOUT || broken) && source->internal.write_wanted) {
+        loop_writable(source);
+        epoll_update(&self->base, source);
+    }
+}
+
+static int epoll_turn(struct loop *loop, int64_t timeout_ns) {
+    struct loop_epoll *self = epoll_of(loop);
+    int timeout_ms = -1;
+    if (timeout_ns != LOOP_NO_TIMEOUT) {
+        int64_t rounded_ms = timeout_ns / 1000000 + (timeout_ns % 1000000 != 0);
+        timeout_ms = rounded_ms < INT_MAX ? (int)rounded_ms : INT_MAX;
+    }
+    int count = epoll_wait(self->fd, self->events, EVENTS_PER_TURN, timeout_ms);
+    if (count < 0)
+        return errno == EINTR ? 0 : -errno;
+    for (int i = 0; i < count; i++)
+        dispatch(self, self->events[i].data.ptr, self->events[i].events);
+    return 0;
+}
+
+static void epoll_free(struct loop *loop) {
+    struct loop_epoll *self = epoll_of(loop);
+    close(self->fd);
+    free(self);
+}
+
+int loop_epoll_new(struct loop **ret_loop) {
+    static const struct loop_operations operations = {
+        .free = epoll_free,
+        .add = epoll_add,
+        .update = epoll_update,
+        .turn = epoll_turn,
+    };
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    struct loop_epoll *self = mem_alloc(sizeof(*self));
+    self->base.operations = &operations;
+    self->base.stats.name = "epoll";
+    self->fd = fd;
+    *ret_loop = &self->base;
+    return 0;
+}

@@ -1,0 +1,393 @@
+/*
+ * The event loop on io_uring, the only file with io_uring_*. Called through loop.c only, and only
+ * by the thread that made the loop (the ring has a single issuer; a forked child has none).
+ *
+ * One io_uring_enter per turn submits what the last turn's callbacks asked for, sleeps, and brings
+ * the next batch; a message reaches its callback without another system call. Accepting and
+ * receiving are multishot operations: they stay in the kernel until they end by themselves
+ * (no buffers, a full completion queue, an error) and are then started again.
+ *
+ * user_data is the source's address with the operation in the low three bits, 0 for operations
+ * whose end nobody waits for. A cancellation may outlive its source: should a new source lie at the
+ * same address, its operations are submitted after the cancellation and cannot be hit by it.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "loop_internal.h"
+#include "memory.h"
+
+enum {
+    RING_ENTRIES = 256,
+    RING_ENTRIES_LEAST = 16,
+    COMPLETIONS_PER_ENTRY = 16,
+    PACKET_BUFFERS = 256,
+    STREAM_BUFFERS = 64,
+    BUFFERS_LEAST = 8,
+};
+
+enum operation {
+    OPERATION_NONE,
+    OPERATION_ACCEPT,
+    OPERATION_PACKETS,
+    OPERATION_STREAM,
+    OPERATION_READABLE,
+    OPERATION_WRITABLE,
+    OPERATION_MASK = 7
+};
+
+/* Buffers the kernel takes from when data comes, and gets back after each callback. Packets and
+ * streams have their own, so that a busy admin connection cannot starve reports of theirs. */
+struct buffers {
+    struct io_uring_buf_ring *ring;
+    char *memory;
+    size_t mapped_bytes;
+    unsigned count; /* a power of two */
+    unsigned each_bytes;
+    int group;
+};
+
+struct loop_uring {
+    struct loop base;
+    struct io_uring ring;
+    struct buffers packets, streams;
+    struct msghdr
+        message; /* no room for names or control messages: passed descriptors are dropped */
+};
+
+_Static_assert(sizeof(struct io_uring_recvmsg_out) % 16 == 0, "packets stay aligned");
+
+static struct loop_uring *uring_of(struct loop *loop) {
+    return (struct loop_uring *)loop;
+}
+
+static void buffers_give(struct buffers *buffers, unsigned id) {
+    io_uring_buf_ring_add(buffers->ring, buffers->memory + (size_t)id * buffers->each_bytes,
+                          buffers->each_bytes, (unsigned short)id,
+                          io_uring_buf_ring_mask(buffers->count), 0);
+    io_uring_buf_ring_advance(buffers->ring, 1);
+}
+
+static int buffers_try(struct buffers *buffers, struct io_uring *ring, unsigned count) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t ring_bytes = (count * sizeof(struct io_uring_buf) + page - 1) & ~(page - 1);
+    size_t bytes = ring_bytes + (size_t)count * buffers->each_bytes;
+    char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return -errno;
+    struct io_uring_buf_reg registration = {
+        .ring_addr = (uintptr_t)memory,
+        .ring_entries = count,
+        .bgid = (uint16_t)buffers->group,
+    };
+    int r = io_uring_register_buf_ring(ring, &registration, 0);
+    if (r < 0) {
+        munmap(memory, bytes);
+        return r;
+    }
+    buffers->ring = (struct io_uring_buf_ring *)memory;
+    buffers->memory = memory + ring_bytes;
+    buffers->mapped_bytes = bytes;
+    buffers->count = count;
+    io_uring_buf_ring_init(buffers->ring);
+    for (unsigned id = 0; id < count; id++)
+        buffers_give(buffers, id);
+    return 0;
+}
+
+static int buffers_init(struct buffers *buffers, struct io_uring *ring, int group, unsigned count,
+                        unsigned each_bytes) {
+    buffers->group = group;
+    buffers->each_bytes = each_bytes;
+    int r = buffers_try(buffers, ring, count);
+    while (r == -ENOMEM && count > BUFFERS_LEAST) {
+        count /= 2;
+        r = buffers_try(buffers, ring, count);
+    }
+    return r;
+}
+
+static void buffers_deinit(struct buffers *buffers) {
+    if (buffers->ring)
+        munmap(buffers->ring, buffers->mapped_bytes);
+}
+
+static struct io_uring_sqe *operation_new(struct loop_uring *self, struct loop_source *source) {
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&self->ring);
+    if (!sqe) {
+        io_uring_submit(&self->ring);
+        sqe = io_uring_get_sqe(&self->ring);
+    }
+    if (!sqe)
+        loop_enqueue(&self->base, source);
+    return sqe;
+}
+
+static uint64_t operation_tag(const struct loop_source *source, enum operation operation) {
+    return (uint64_t)(uintptr_t)source | (uint64_t)operation;
+}
+
+static enum operation read_operation(const struct loop_source *source) {
+    switch (source->mode) {
+    case LOOP_ACCEPT:
+        return OPERATION_ACCEPT;
+    case LOOP_PACKETS:
+        return OPERATION_PACKETS;
+    case LOOP_STREAM:
+        return OPERATION_STREAM;
+    case LOOP_READABLE:
+        break;
+    }
+    return OPERATION_READABLE;
+}
+
+static void start(struct loop_uring *self, struct loop_source *source, enum operation operation) {
+    struct io_uring_sqe *sqe = operation_new(self, source);
+    if (!sqe)
+        return;
+    switch (operation) {
+    case OPERATION_ACCEPT:
+        io_uring_prep_multishot_accept(sqe, source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        break;
+    case OPERATION_PACKETS:
+        io_uring_prep_recvmsg_multishot(sqe, source->fd, &self->message, 0);
+        sqe->flags |= IOSQE_BUFFER_SELECT;
+        sqe->buf_group = (uint16_t)self->packets.group;
+        break;
+    case OPERATION_STREAM:
+        io_uring_prep_recv_multishot(sqe, source->fd, NULL, 0, 0);
+        sqe->flags |= IOSQE_BUFFER_SELECT;
+        sqe->buf_group = (uint16_t)self->streams.group;
+        break;
+    case OPERATION_READABLE:
+        /* Not multishot: that reports changes, and an owner that reads only a part would never
+         * hear of the rest. Starting it again costs no system call of its own. */
+        io_uring_prep_poll_add(sqe, source->fd, POLLIN);
+        break;
+    case OPERATION_WRITABLE:
+        io_uring_prep_poll_add(sqe, source->fd, POLLOUT);
+        break;
+    case OPERATION_NONE:
+    case OPERATION_MASK:
+        abort();
+    }
+    io_uring_sqe_set_data64(sqe, operation_tag(source, operation));
+    source->internal.pending++;
+    if (operation == OPERATION_WRITABLE)
+        source->internal.write_armed = true;
+    else
+        source->internal.read_armed = true;
+}
+
+static void cancel(struct loop_uring *self, struct loop_source *source, enum operation operation) {
+    struct io_uring_sqe *sqe = operation_new(self, source);
+    if (!sqe)
+        return;
+    io_uring_prep_cancel64(sqe, operation_tag(source, operation), 0);
+    io_uring_sqe_set_data64(sqe, OPERATION_NONE);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+static void uring_update(struct loop *loop, struct loop_source *source) {
+    struct loop_uring *self = uring_of(loop);
+    if (loop_wants_read(source) != source->internal.read_armed) {
+        if (source->internal.read_armed)
+            cancel(self, source, read_operation(source));
+        else
+            start(self, source, read_operation(source));
+    }
+    if (source->internal.write_wanted && !source->internal.write_armed)
+        start(self, source, OPERATION_WRITABLE);
+    else if (source->internal.closing && source->internal.write_armed)
+        cancel(self, source, OPERATION_WRITABLE);
+}
+
+static int uring_add(struct loop *loop, struct loop_source *source) {
+    assert(((uintptr_t)source & OPERATION_MASK) == 0);
+    uring_update(loop, source);
+    return 0;
+}
+
+static void received_packet(struct loop_uring *self, struct loop_source *source, void *buffer,
+                            int length) {
+    struct io_uring_recvmsg_out *out = io_uring_recvmsg_validate(buffer, length, &self->message);
+    if (!out) {
+        loop_end(source, -EIO);
+        return;
+    }
+    size_t payload = io_uring_recvmsg_payload_length(out, length, &self->message);
+    if (payload == 0)
+        loop_end(source, 0);
+    else
+        source->callbacks->on_data(source, io_uring_recvmsg_payload(out, &self->message), payload,
+                                   out->flags & MSG_TRUNC, 0);
+}
+
+static void received(struct loop_uring *self, struct loop_source *source, enum operation operation,
+                     int result, uint32_t flags) {
+    struct buffers *buffers = operation == OPERATION_PACKETS ? &self->packets : &self->streams;
+    bool taken = flags & IORING_CQE_F_BUFFER;
+    unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
+    void *buffer = taken ? buffers->memory + (size_t)id * buffers->each_bytes : NULL;
+    bool heard = !source->internal.closing && !source->internal.ended;
+
+    if (!heard || result == -ENOBUFS || result == -ECANCELED || result == -EINTR ||
+        result == -EAGAIN)
+        ; /* nothing to tell; if it is still wanted the caller starts it again */
+    else if (result <= 0 || !buffer)
+        loop_end(source, result < 0 ? result : 0);
+    else if (operation == OPERATION_PACKETS)
+        received_packet(self, source, buffer, result);
+    else
+        source->callbacks->on_data(source, buffer, (size_t)result, false, 0);
+    if (taken)
+        buffers_give(buffers, id);
+}
+
+static void accepted(struct loop_uring *self, struct loop_source *source, int result) {
+    if (result >= 0 && source->internal.closing)
+        close(result);
+    else if (result >= 0)
+        loop_accepted(&self->base, source, result);
+    else if (!source->internal.closing)
+        loop_accept_failed(&self->base, source, result);
+}
+
+static void dispatch(struct loop_uring *self, uint64_t tag, int result, uint32_t flags) {
+    enum operation operation = (enum operation)(tag & OPERATION_MASK);
+    if (operation == OPERATION_NONE)
+        return;
+    struct loop_source *source = (struct loop_source *)(uintptr_t)(tag & ~(uint64_t)OPERATION_MASK);
+    bool over = !(flags & IORING_CQE_F_MORE);
+    if (over) {
+        assert(source->internal.pending > 0);
+        source->internal.pending--;
+        if (operation == OPERATION_WRITABLE)
+            source->internal.write_armed = false;
+        else
+            source->internal.read_armed = false;
+    }
+    if (operation == OPERATION_ACCEPT)
+        accepted(self, source, result);
+    else if (operation == OPERATION_PACKETS || operation == OPERATION_STREAM)
+        received(self, source, operation, result, flags);
+    else if (operation == OPERATION_READABLE && result != -ECANCELED && loop_wants_read(source))
+        source->callbacks->on_ready(source);
+    else if (operation == OPERATION_WRITABLE && source->internal.write_wanted)
+        loop_writable(source);
+
+    if (!over && !source->internal.ended)
+        return;
+    if (operation <= OPERATION_STREAM && loop_wants_read(source) && !source->internal.read_armed)
+        self->base.stats.rearmed++;
+    if (source->internal.closing && source->internal.pending == 0)
+        loop_enqueue(&self->base, source);
+    else
+        uring_update(&self->base, source);
+}
+
+static int uring_turn(struct loop *loop, int64_t timeout_ns) {
+    struct loop_uring *self = uring_of(loop);
+    struct io_uring_cqe *cqe = NULL;
+    struct __kernel_timespec timeout = { timeout_ns / 1000000000, timeout_ns % 1000000000 };
+    int r = io_uring_submit_and_wait_timeout(&self->ring, &cqe, 1,
+                                             timeout_ns == LOOP_NO_TIMEOUT ? NULL : &timeout, NULL);
+    if (r < 0 && r != -ETIME && r != -EINTR && r != -EAGAIN && r != -EBUSY)
+        return r;
+    /* Only what is there now: what callbacks cause waits for the next turn. Each completion is
+     * released before its callback, which may need the ring itself. */
+    for (unsigned ready = io_uring_cq_ready(&self->ring); ready > 0; ready--) {
+        if (io_uring_peek_cqe(&self->ring, &cqe) < 0)
+            break;
+        uint64_t tag = io_uring_cqe_get_data64(cqe);
+        int result = cqe->res;
+        uint32_t flags = cqe->flags;
+        io_uring_cqe_seen(&self->ring, cqe);
+        dispatch(self, tag, result, flags);
+    }
+    return 0;
+}
+
+/* The kernel tears a ring down in its own time. Cancelling first, and waiting for it, makes sure
+ * that nothing still writes to the buffers and that no file stays open behind the owner's back.
+ * Sources may be gone already: only their tags are looked at. */
+static void uring_free(struct loop *loop) {
+    struct loop_uring *self = uring_of(loop);
+    struct io_uring_sync_cancel_reg everything = {
+        .flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
+        .timeout = { -1, -1 },
+    };
+    io_uring_register_sync_cancel(&self->ring, &everything);
+    io_uring_get_events(&self->ring);
+    while (io_uring_cq_ready(&self->ring) > 0) {
+        struct io_uring_cqe *cqe;
+        if (io_uring_peek_cqe(&self->ring, &cqe) < 0)
+            break;
+        if ((cqe->user_data & OPERATION_MASK) == OPERATION_ACCEPT && cqe->res >= 0)
+            close(cqe->res);
+        io_uring_cqe_seen(&self->ring, cqe);
+    }
+    io_uring_queue_exit(&self->ring);
+    buffers_deinit(&self->packets);
+    buffers_deinit(&self->streams);
+    free(self);
+}
+
+/* A kernel that knows IORING_SETUP_SINGLE_ISSUER (6.0) also has multishot receiving and buffer
+ * rings; an older one is better served by epoll. DEFER_TASKRUN came with 6.1. */
+static int ring_init(struct io_uring *ring) {
+    static const unsigned styles[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
+    };
+    int r = -EINVAL;
+    for (size_t i = 0; r == -EINVAL && i < sizeof(styles) / sizeof(styles[0]); i++) {
+        unsigned entries = RING_ENTRIES;
+        do {
+            struct io_uring_params parameters = {
+                .flags = styles[i] | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+                .cq_entries = entries * COMPLETIONS_PER_ENTRY,
+            };
+            r = io_uring_queue_init_params(entries, ring, &parameters);
+            entries /= 2;
+        } while (r == -ENOMEM && entries >= RING_ENTRIES_LEAST);
+    }
+    return r == -EINVAL ? -EOPNOTSUPP : r;
+}
+
+int loop_uring_new(struct loop **ret_loop) {
+    static const struct loop_operations operations = {
+        .free = uring_free,
+        .add = uring_add,
+        .update = uring_update,
+        .turn = uring_turn,
+    };
+    struct loop_uring *self = mem_alloc(sizeof(*self));
+    self->base.operations = &operations;
+    self->base.stats.name = "io_uring";
+    int r = ring_init(&self->ring);
+    if (r < 0) {
+        free(self);
+        return r;
+    }
+    io_uring_register_ring_fd(&self->ring); /* saves a look-up per turn; goes without, too */
+    /* Filters may let a ring be made and refuse its use: look before anyone relies on it. */
+    r = io_uring_get_events(&self->ring);
+    if (r >= 0)
+        r = buffers_init(&self->packets, &self->ring, 0, PACKET_BUFFERS,
+                         LOOP_BUFFER_SIZE + sizeof(struct io_uring_recvmsg_out));
+    if (r >= 0)
+        r = buffers_init(&self->streams, &self->ring, 1, STREAM_BUFFERS, LOOP_BUFFER_SIZE);
+    if (r < 0) {
+        uring_free(&self->base);
+        return r;
+    }
+    *ret_loop = &self->base;
+    return 0;
+}

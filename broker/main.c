@@ -1,0 +1,44 @@
+/*
+ * keybrokerd: parse, set up, run. Everything else is in server.h's picture.
+ */
+#include <malloc.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <jansson.h>
+#include <sodium.h>
+
+#include "log.h"
+#include "memory.h"
+#include "notify.h"
+#include "options.h"
+#include "server.h"
+
+/* jansson holds secrets while payloads are read and replies written. */
+static void wiping_free(void *memory) {
+    mem_wipe_free(memory, memory ? malloc_usable_size(memory) : 0);
+}
+
+int main(int argc, char **argv) {
+    struct server server = { 0 };
+    int code = options_parse(&server.options, argc, argv);
+    if (code >= 0) {
+        options_deinit(&server.options);
+        return code;
+    }
+    log_set_level(server.options.log_level);
+    json_set_alloc_funcs(mem_alloc, wiping_free);
+    if (sodium_init() < 0) {
+        log_error("libsodium cannot be used");
+        return 1;
+    }
+    umask(0077);
+    notify_init();
+    int error = server_start(&server);
+    if (!error)
+        error = server_run(&server);
+    server_shut_down(&server);
+    options_deinit(&server.options);
+    notify_deinit();
+    return error ? 1 : 0;
+}

@@ -1,0 +1,542 @@
+/* See model.h. What there is, kept consistent: indexes, order, slots, heaps; loading and undoing.
+ */
+#include "model.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <keybroker_shared/board.h>
+
+#include "memory.h"
+
+struct model *model_new(void) {
+    struct model *model = mem_alloc(sizeof *model);
+    model->next_id = 1;
+    return model;
+}
+
+static void free_key(struct model_key *key) {
+    key_record_unref(key->record);
+    free(key);
+}
+
+static void free_pool(struct model_pool *pool) {
+    pool_record_unref(pool->record);
+    map_deinit(&pool->names);
+    free(pool->order);
+    free(pool->slots);
+    free(pool);
+}
+
+struct model *model_free(struct model *model) {
+    if (!model)
+        return NULL;
+    size_t i = 0;
+    for (struct model_key *key; (key = map_next(&model->keys, &i));)
+        free_key(key);
+    i = 0;
+    for (struct model_pool *pool; (pool = map_next(&model->pools, &i));)
+        free_pool(pool);
+    map_deinit(&model->pools);
+    map_deinit(&model->pool_names);
+    map_deinit(&model->keys);
+    map_deinit(&model->accounts);
+    heap_deinit(&model->recoveries);
+    heap_deinit(&model->expiries);
+    free(model);
+    return NULL;
+}
+
+/* ---- looking up ---- */
+
+struct model_pool *model_find_pool(const struct model *model, const char *name) {
+    struct model_pool *pool = map_get(&model->pool_names, map_hash(name));
+    return pool && strcmp(pool->record->name, name) == 0 ? pool : NULL;
+}
+
+struct model_pool *model_pool_by_id(const struct model *model, uint64_t id) {
+    return map_get(&model->pools, id);
+}
+
+struct model_key *model_key_by_id(const struct model *model, uint64_t id) {
+    return map_get(&model->keys, id);
+}
+
+struct model_key *model_find_key(const struct model *model, const struct model_pool *pool,
+                                 const char *name) {
+    if (name[0] == '#') {
+        char *end;
+        unsigned long long id = strtoull(name + 1, &end, 10);
+        struct model_key *key =
+            name[1] >= '0' && name[1] <= '9' && !*end ? map_get(&model->keys, id) : NULL;
+        return key && key->pool == pool ? key : NULL;
+    }
+    struct model_key *key = map_get(&pool->names, map_hash(name));
+    return key && strcmp(key->record->name, name) == 0 ? key : NULL;
+}
+
+static uint64_t account_hash(const struct model_pool *pool, const char *account) {
+    char text[32 + NAME_MAX_CHARS * 4 + 2];
+    snprintf(text, sizeof text, "%s\n%s", pool->record->vendor, account);
+    return map_hash(text);
+}
+
+struct model_key *model_account_first(const struct model *model, struct model_key *key) {
+    if (!key->account_link)
+        return key;
+    return map_get(&model->accounts, account_hash(key->pool, key->record->account));
+}
+
+static void link_account(struct model *model, struct model_key *key) {
+    if (!key->record->account[0])
+        return;
+    uint64_t hash = account_hash(key->pool, key->record->account);
+    struct model_key *first = map_get(&model->accounts, hash);
+    /* A new member goes second, so that the map's pointer to the first stays. */
+    if (!first) {
+        map_set(&model->accounts, hash, key);
+        key->account_next = NULL;
+        key->account_link = &key->account_next; /* marks membership; the first has no predecessor */
+        return;
+    }
+    key->account_next = first->account_next;
+    key->account_link = &first->account_next;
+    if (key->account_next)
+        key->account_next->account_link = &key->account_next;
+    first->account_next = key;
+}
+
+static void unlink_account(struct model *model, struct model_key *key) {
+    if (!key->account_link)
+        return;
+    struct model_key *next = key->account_next;
+    if (key->account_link == &key->account_next) {
+        uint64_t hash = account_hash(key->pool, key->record->account);
+        map_remove(&model->accounts, hash);
+        if (next) {
+            map_set(&model->accounts, hash, next);
+            next->account_link = &next->account_next;
+        }
+    } else {
+        *key->account_link = next;
+        if (next)
+            next->account_link = key->account_link;
+    }
+    key->account_next = NULL;
+    key->account_link = NULL;
+}
+
+kb_status model_status(const struct model_key *key, int64_t wall_ms) {
+    if (key->record->expires_at_ms && wall_ms >= key->record->expires_at_ms)
+        return KB_STATUS_EXPIRED;
+    return (kb_status)key->state.status;
+}
+
+static const char *const STATUS_NAMES[KB_STATUS_COUNT] = {
+    [KB_STATUS_NORMAL] = "normal",     [KB_STATUS_COOLING] = "cooling",
+    [KB_STATUS_EXCEEDED] = "exceeded", [KB_STATUS_ERROR] = "error",
+    [KB_STATUS_DISABLED] = "disabled", [KB_STATUS_EXPIRED] = "expired",
+};
+
+const char *model_status_name(unsigned status) {
+    return status < KB_STATUS_COUNT && STATUS_NAMES[status] ? STATUS_NAMES[status] : "";
+}
+
+unsigned model_status_parse(const char *text) {
+    for (unsigned status = 1; status < KB_STATUS_COUNT; status++)
+        if (strcmp(text, STATUS_NAMES[status]) == 0)
+            return status;
+    return 0;
+}
+
+const char *model_outcome_name(unsigned outcome) {
+    static const char *const NAMES[] = { "",     "success",  "invalid", "permission", "quota",
+                                         "rate", "overload", "request", "network" };
+    return outcome < sizeof NAMES / sizeof *NAMES ? NAMES[outcome] : "";
+}
+
+bool model_is_default(const struct model_key *key) {
+    return key->pool->record->default_key_id == key->record->id;
+}
+
+/* ---- slots ---- */
+
+uint32_t model_free_slot(const struct model_pool *pool) {
+    for (uint32_t word = 0; word < pool->slot_words; word++)
+        if (~pool->slots[word])
+            return word * 64 + (uint32_t)__builtin_ctzll(~pool->slots[word]);
+    uint32_t slot = pool->slot_words * 64;
+    return slot < KB_BOARD_SLOTS_MAX ? slot : KB_BOARD_SLOTS_MAX;
+}
+
+static void take_slot(struct model_pool *pool, uint32_t slot) {
+    assert(slot < KB_BOARD_SLOTS_MAX);
+    if (slot / 64 >= pool->slot_words) {
+        uint32_t words = slot / 64 + 1;
+        pool->slots = mem_resize(pool->slots, words, sizeof *pool->slots);
+        memset(pool->slots + pool->slot_words, 0, (words - pool->slot_words) * sizeof *pool->slots);
+        pool->slot_words = words;
+    }
+    assert(!(pool->slots[slot / 64] >> slot % 64 & 1));
+    pool->slots[slot / 64] |= UINT64_C(1) << slot % 64;
+}
+
+static void give_slot(struct model_pool *pool, uint32_t slot) {
+    assert(pool->slots[slot / 64] >> slot % 64 & 1);
+    pool->slots[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+}
+
+uint32_t model_slot_count(const struct model_pool *pool) {
+    for (uint32_t word = pool->slot_words; word-- > 0;)
+        if (pool->slots[word])
+            return word * 64 + 64 - (uint32_t)__builtin_clzll(pool->slots[word]);
+    return 0;
+}
+
+/* ---- order ---- */
+
+static void renumber(struct model_pool *pool, uint32_t from, uint32_t to) {
+    for (uint32_t i = from; i < to; i++)
+        pool->order[i]->position = i;
+}
+
+static int by_rank(const void *left, const void *right) {
+    const struct model_key *a = *(struct model_key *const *)left;
+    const struct model_key *b = *(struct model_key *const *)right;
+    if (a->rank != b->rank)
+        return a->rank < b->rank ? -1 : 1;
+    return a->record->id < b->record->id ? -1 : a->record->id > b->record->id;
+}
+
+void model_sort(struct model_pool *pool) {
+    qsort(pool->order, pool->count, sizeof(struct model_key *), by_rank);
+    renumber(pool, 0, pool->count);
+}
+
+void model_place(struct model_key *key, uint64_t rank, uint32_t index) {
+    struct model_pool *pool = key->pool;
+    uint32_t from = key->position;
+    assert(index < pool->count && pool->order[from] == key);
+    key->rank = rank;
+    size_t distance = (from < index ? index - from : from - index) * sizeof(struct model_key *);
+    if (from < index)
+        memmove(&pool->order[from], &pool->order[from + 1], distance);
+    else
+        memmove(&pool->order[index + 1], &pool->order[index], distance);
+    pool->order[index] = key;
+    renumber(pool, from < index ? from : index, (from < index ? index : from) + 1);
+}
+
+/* Where a key of this rank belongs; at the end in the usual case. */
+static uint32_t rank_index(const struct model_pool *pool, uint64_t rank) {
+    uint32_t low = 0, high = pool->count;
+    if (!high || pool->order[high - 1]->rank < rank)
+        return high;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (pool->order[middle]->rank < rank)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* ---- keeping the indexes ---- */
+
+void model_insert_pool(struct model *model, struct model_pool *pool) {
+    map_set(&model->pools, pool->record->id, pool);
+    map_set(&model->pool_names, map_hash(pool->record->name), pool);
+}
+
+void model_remove_pool(struct model *model, struct model_pool *pool) {
+    assert(pool->count == 0);
+    map_remove(&model->pools, pool->record->id);
+    map_remove(&model->pool_names, map_hash(pool->record->name));
+    free_pool(pool);
+}
+
+void model_set_pool_record(struct model_pool *pool, struct pool_record *record) {
+    struct pool_record *old = pool->record;
+    pool->record = pool_record_ref(record);
+    pool_record_unref(old);
+    pool->vendor = vendor_find(record->vendor);
+    if (!recovery_parse(record->exceeded_recovery, &pool->exceeded_recovery))
+        pool->exceeded_recovery = (struct recovery){ .kind = RECOVERY_NEVER };
+    if (!recovery_parse(record->error_recovery, &pool->error_recovery))
+        pool->error_recovery = (struct recovery){ .kind = RECOVERY_NEVER };
+}
+
+struct model_key *model_insert_key(struct model *model, struct model_pool *pool,
+                                   struct key_record *record, uint64_t rank,
+                                   const struct key_state *state) {
+    struct model_key *key = mem_alloc(sizeof *key);
+    key->record = key_record_ref(record);
+    key->pool = pool;
+    key->rank = rank;
+    key->state = *state;
+    key->touched_mono = key->permission_mono = INT64_MIN / 2;
+    if (pool->count == pool->capacity) {
+        pool->capacity = pool->capacity ? pool->capacity * 2 : 8;
+        pool->order = mem_resize(pool->order, pool->capacity, sizeof(struct model_key *));
+    }
+    uint32_t index = rank_index(pool, rank);
+    memmove(&pool->order[index + 1], &pool->order[index],
+            (pool->count - index) * sizeof(struct model_key *));
+    pool->order[index] = key;
+    pool->count++;
+    renumber(pool, index, pool->count);
+    take_slot(pool, record->slot);
+    map_set(&model->keys, record->id, key);
+    map_set(&pool->names, map_hash(record->name), key);
+    link_account(model, key);
+    return key;
+}
+
+static void clean(struct model_key *key) {
+    if (!key->dirty)
+        return;
+    *key->dirty_link = key->dirty_next;
+    if (key->dirty_next)
+        key->dirty_next->dirty_link = key->dirty_link;
+    key->dirty = false;
+}
+
+void model_remove_key(struct model *model, struct model_key *key) {
+    struct model_pool *pool = key->pool;
+    clean(key);
+    unlink_account(model, key);
+    map_remove(&pool->names, map_hash(key->record->name));
+    map_remove(&model->keys, key->record->id);
+    give_slot(pool, key->record->slot);
+    pool->count--;
+    memmove(&pool->order[key->position], &pool->order[key->position + 1],
+            (pool->count - key->position) * sizeof(struct model_key *));
+    renumber(pool, key->position, pool->count);
+    free_key(key);
+}
+
+void model_set_key_record(struct model *model, struct model_key *key, struct key_record *record) {
+    struct key_record *old = key->record;
+    assert(old->slot == record->slot && old->id == record->id);
+    unlink_account(model, key);
+    map_remove(&key->pool->names, map_hash(old->name));
+    key->record = key_record_ref(record);
+    map_set(&key->pool->names, map_hash(record->name), key);
+    link_account(model, key);
+    if (old->expires_at_ms != record->expires_at_ms)
+        key->expiry_seen = false;
+    key_record_unref(old);
+    model_schedule(model, key);
+}
+
+static void rebuild_heaps(struct model *model) {
+    heap_clear(&model->recoveries);
+    heap_clear(&model->expiries);
+    size_t i = 0;
+    for (struct model_key *key; (key = map_next(&model->keys, &i));) {
+        if (key->state.deadline_mono)
+            heap_push(&model->recoveries, key->state.deadline_mono, key->record->id);
+        if (key->record->expires_at_ms && !key->expiry_seen)
+            heap_push(&model->expiries, key->record->expires_at_ms, key->record->id);
+    }
+}
+
+void model_schedule(struct model *model, struct model_key *key) {
+    size_t bound = model->keys.count * 2 + 64;
+    if (model->recoveries.count > bound || model->expiries.count > bound) {
+        rebuild_heaps(model);
+        return;
+    }
+    if (key->state.deadline_mono)
+        heap_push(&model->recoveries, key->state.deadline_mono, key->record->id);
+    if (key->record->expires_at_ms && !key->expiry_seen)
+        heap_push(&model->expiries, key->record->expires_at_ms, key->record->id);
+}
+
+struct event model_event(const struct cause *cause, uint32_t kind, const struct model_pool *pool,
+                         const struct model_key *key) {
+    struct event event = { .time_ms = cause->now.wall_ms,
+                           .pool_id = pool->record->id,
+                           .key_id = key ? key->record->id : 0,
+                           .kind = kind,
+                           .actor = cause->actor };
+    snprintf(event.pool, sizeof event.pool, "%s", pool->record->name);
+    if (key)
+        snprintf(event.key, sizeof event.key, "%s", key->record->name);
+    return event;
+}
+
+void model_bump_revision(struct model_pool *pool, struct changeset *set) {
+    struct pool_record *record = pool_record_copy(pool->record);
+    record->revision++;
+    changeset_pool(set, pool->record, record);
+    model_set_pool_record(pool, record);
+    pool_record_unref(record);
+}
+
+/* ---- loading ---- */
+
+void model_load_pool(struct model *model, struct pool_record *record) {
+    struct model_pool *pool = mem_alloc(sizeof *pool);
+    model_set_pool_record(pool, record);
+    pool_record_unref(record);
+    model_insert_pool(model, pool);
+}
+
+void model_load_key(struct model *model, struct key_record *record, uint64_t rank,
+                    const struct key_state *state) {
+    struct model_pool *pool = model_pool_by_id(model, record->pool_id);
+    assert(pool);
+    model_insert_key(model, pool, record, rank, state);
+    key_record_unref(record);
+}
+
+/* After a reboot the monotonic clock began anew: what remained by the calendar remains, but never
+ * more than the whole wait, whatever the calendar says by now. */
+static void rebase_after_boot(struct model_key *key, struct moment now) {
+    struct key_state *state = &key->state;
+    state->normal_since_mono = now.mono_ms;
+    if (!state->deadline_mono)
+        return;
+    int64_t left = state->deadline_wall - now.wall_ms;
+    int64_t whole = state->deadline_wall - state->status_since_ms;
+    if (left > whole)
+        left = whole;
+    state->deadline_mono = now.mono_ms + (left > 1 ? left : 1);
+}
+
+void model_loaded(struct model *model, uint64_t next_id, bool same_boot, uint64_t generation,
+                  struct moment now) {
+    model->next_id = next_id;
+    size_t i = 0;
+    for (struct model_key *key; (key = map_next(&model->keys, &i));) {
+        if (!same_boot)
+            rebase_after_boot(key, now);
+        key->expiry_seen = key->record->expires_at_ms && key->record->expires_at_ms <= now.wall_ms;
+    }
+    rebuild_heaps(model);
+    model_settle(model, generation);
+}
+
+/* ---- undoing and publishing ---- */
+
+static void undo_key(struct model *model, const struct change *change) {
+    struct model_key *key = model_key_by_id(model, change->key_id);
+    if (!change->key.before) {
+        model_remove_key(model, key);
+    } else if (!change->key.after) {
+        /* State and rank follow from the changes that were made before this one. */
+        struct key_state state = { .status = KB_STATUS_NORMAL };
+        struct model_pool *pool = model_pool_by_id(model, change->pool_id);
+        model_insert_key(model, pool, change->key.before, 1, &state);
+    } else {
+        model_set_key_record(model, key, change->key.before);
+    }
+}
+
+static void undo_pool(struct model *model, const struct change *change) {
+    struct model_pool *pool = model_pool_by_id(model, change->pool_id);
+    if (!change->pool.before)
+        model_remove_pool(model, pool);
+    else if (!change->pool.after)
+        model_load_pool(model, pool_record_ref(change->pool.before));
+    else
+        model_set_pool_record(pool, change->pool.before);
+}
+
+static void undo_change(struct model *model, const struct change *change) {
+    struct model_key *key = change->key_id ? model_key_by_id(model, change->key_id) : NULL;
+    switch (change->kind) {
+    case CHANGE_POOL:
+        undo_pool(model, change);
+        break;
+    case CHANGE_KEY:
+        undo_key(model, change);
+        break;
+    case CHANGE_RANK:
+        if (key && change->rank.before) {
+            key->rank = change->rank.before;
+            model_sort(key->pool);
+        }
+        break;
+    case CHANGE_STATE:
+        if (key && change->state.before) {
+            key->state = *change->state.before;
+            if (!change->state.after)
+                model_mark_dirty(model, key); /* a deletion forgot whether it was */
+            else if (key->pending)
+                key->pending--;
+            model_schedule(model, key);
+        }
+        break;
+    case CHANGE_EVENT:
+        break;
+    }
+}
+
+void model_undo(struct model *model, const struct changeset *set) {
+    for (size_t i = set->count; i-- > 0;)
+        undo_change(model, &set->items[i]);
+}
+
+void model_settle(struct model *model, uint64_t generation) {
+    size_t i = 0;
+    for (struct model_key *key; (key = map_next(&model->keys, &i));)
+        if (!key->pending && key->state.valid_since == VALID_SINCE_PENDING) {
+            key->state.valid_since = generation;
+            model_mark_dirty(model, key);
+        }
+}
+
+void model_published(struct model *model, const struct changeset *set, uint64_t generation) {
+    for (size_t i = 0; i < set->count; i++) {
+        const struct change *change = &set->items[i];
+        if (change->kind != CHANGE_STATE || !change->state.after)
+            continue;
+        struct model_key *key = model_key_by_id(model, change->key_id);
+        if (!key) /* deleted by a later command */
+            continue;
+        if (key->pending)
+            key->pending--;
+        if (!key->pending)
+            model_schedule(model, key);
+        if (!key->pending && key->state.valid_since == VALID_SINCE_PENDING) {
+            key->state.valid_since = generation;
+            model_mark_dirty(model, key);
+        }
+    }
+}
+
+void model_announced(struct model *model, const struct changeset *set, uint64_t generation) {
+    for (size_t i = 0; i < set->count; i++) {
+        const struct change *change = &set->items[i];
+        if (change->kind != CHANGE_STATE)
+            continue;
+        struct model_key *key = model_key_by_id(model, change->key_id);
+        if (key->state.valid_since == VALID_SINCE_PENDING && !key->pending)
+            key->state.valid_since = generation;
+        model_mark_dirty(model, key);
+    }
+}
+
+void model_mark_dirty(struct model *model, struct model_key *key) {
+    if (key->dirty)
+        return;
+    key->dirty = true;
+    key->dirty_next = model->dirty;
+    key->dirty_link = &model->dirty;
+    if (key->dirty_next)
+        key->dirty_next->dirty_link = &key->dirty_next;
+    model->dirty = key;
+}
+
+void model_collect_dirty(struct model *model, struct changeset *set) {
+    while (model->dirty) {
+        struct model_key *key = model->dirty;
+        changeset_state(set, key->pool->record->id, key->record->id, NULL, &key->state);
+        clean(key);
+    }
+}

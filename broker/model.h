@@ -1,0 +1,236 @@
+/*
+ * The pool model: every pool and key as the broker has judged them so far, and the rules by which
+ * they change. Pure: time and input come as arguments, what changed goes out as a changeset; no
+ * I/O, no clock.
+ *
+ * It is *staged*: a command's effect is here at once, in the store and on the boards after its
+ * commit; if that fails, model_undo takes it back. A report's effect is on the board at once.
+ *
+ *   model.c         what there is: lookup, order, loading, undoing
+ *   pool_rules.c    add, set and delete pools
+ *   key_rules.c     add, set, delete, move and order keys
+ *   status_rules.c  how a key's status changes: reports, recoveries, enable and disable
+ *
+ * The structs are readable by everybody in the broker, written by these four files only.
+ */
+#ifndef BROKER_MODEL_H
+#define BROKER_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "change.h"
+#include "heap.h"
+#include "map.h"
+#include "moment.h"
+#include "record.h"
+#include "recovery.h"
+#include "refusal.h"
+#include "vendor.h"
+
+struct model_pool;
+
+struct model_key {
+    struct key_record *record;
+    struct model_pool *pool;
+    struct key_state state;
+    uint64_t rank;
+    uint32_t position; /* index in pool->order */
+    /* Commands staged but not yet published that bear on what reports may do to this key. Until
+     * they are published no worker can know of them, so every report is stale. */
+    uint32_t pending;
+    bool expiry_seen; /* its expiry was announced */
+    bool dirty;       /* state is ahead of the store; linked in model->dirty */
+    struct model_key *dirty_next, **dirty_link;
+    struct model_key *account_next, **account_link; /* keys of one account; link NULL = no label */
+    int64_t touched_mono;    /* when its status word was last moved for a declined report */
+    int64_t permission_mono; /* when a PERMISSION report last made an event */
+};
+
+struct model_pool {
+    struct pool_record *record;
+    const struct vendor *vendor;
+    struct recovery exceeded_recovery, error_recovery;
+    struct model_key **order; /* first = used first */
+    uint32_t count;
+    uint32_t capacity;
+    struct map names; /* map_hash(name) → model_key */
+    uint64_t *slots;  /* bitmap of those in use */
+    uint32_t slot_words;
+    uint64_t keys_named; /* highest N given as key<N> */
+};
+
+struct model {
+    struct map pools;       /* id → model_pool */
+    struct map pool_names;  /* map_hash(name) → model_pool */
+    struct map keys;        /* id → model_key */
+    struct map accounts;    /* hash of vendor and label → first model_key of the account */
+    struct heap recoveries; /* by monotonic time */
+    struct heap expiries;   /* by wall time */
+    struct model_key *dirty;
+    uint64_t next_id;
+};
+
+/* Who asks, and when. */
+struct cause {
+    struct moment now;
+    struct actor actor;
+};
+
+struct model *model_new(void);
+struct model *model_free(struct model *model); /* returns NULL */
+
+/* Loading at start: pools before their keys; then model_loaded once. When the machine was rebooted
+ * in between, deadlines are taken from the calendar. Takes over the record's reference. */
+void model_load_pool(struct model *model, struct pool_record *record);
+void model_load_key(struct model *model, struct key_record *record, uint64_t rank,
+                    const struct key_state *state);
+/* `generation`: the first of this start; keys whose valid_since was never published get it. */
+void model_loaded(struct model *model, uint64_t next_id, bool same_boot, uint64_t generation,
+                  struct moment now);
+
+struct model_pool *model_find_pool(const struct model *model, const char *name);
+struct model_pool *model_pool_by_id(const struct model *model, uint64_t id);
+struct model_key *model_key_by_id(const struct model *model, uint64_t id);
+/* `name`, or "#id". */
+struct model_key *model_find_key(const struct model *model, const struct model_pool *pool,
+                                 const char *name);
+uint32_t model_slot_count(const struct model_pool *pool); /* highest slot in use + 1 */
+
+/* The status that counts: expired overrides the stored one. */
+kb_status model_status(const struct model_key *key, int64_t wall_ms);
+const char *model_status_name(unsigned status);   /* "normal" … */
+const char *model_outcome_name(unsigned outcome); /* "rate" …; "" for 0 */
+/* `text` is one of the status words; else 0. */
+unsigned model_status_parse(const char *text);
+/* Next key that shares the account, itself included; start with model_account_first. */
+struct model_key *model_account_first(const struct model *model, struct model_key *key);
+bool model_is_default(const struct model_key *key);
+
+/* Take a changeset back, newest change first; changesets are undone in reverse order of their
+ * making. */
+void model_undo(struct model *model, const struct changeset *set);
+void model_settle(struct model *model, uint64_t generation); /* after the last undo */
+/* A command's changeset is visible to the workers as of `generation`. */
+void model_published(struct model *model, const struct changeset *set, uint64_t generation);
+/* A report's or recovery's changeset is visible as of `generation`: nothing was pending. */
+void model_announced(struct model *model, const struct changeset *set, uint64_t generation);
+
+/* Keys whose state is ahead of the store: append their states to `set` and forget that they were.
+ */
+void model_mark_dirty(struct model *model, struct model_key *key);
+void model_collect_dirty(struct model *model, struct changeset *set);
+
+/* ---- pool_rules.c: 0, or a refusal's code and nothing changed ---- */
+
+struct key_spec {
+    const char *name;    /* NULL = not given; add then takes key<N> */
+    const char *account; /* NULL = not given */
+    const char *note;    /* NULL = not given */
+    bool has_expires;
+    int64_t expires_at_ms; /* 0 = never */
+    uint32_t weight;       /* 0 = not given */
+    json_t *config;        /* borrowed, may be rewritten; NULL = not given */
+    bool replace_config;   /* else merge */
+};
+
+struct pool_spec {
+    const char *name;
+    const char *vendor;
+    const char *group; /* NULL = not given, here and below */
+    uint32_t strategy; /* 0 = not given */
+    const char *exceeded_recovery;
+    const char *error_recovery;
+    const char *base_url;
+};
+
+int model_add_pool(struct model *model, const struct cause *cause, const struct pool_spec *pool,
+                   const struct key_spec *default_key, struct changeset *set,
+                   struct refusal *refusal);
+int model_set_pool(struct model *model, const struct cause *cause, struct model_pool *pool,
+                   const struct pool_spec *spec, struct changeset *set, struct refusal *refusal);
+int model_delete_pool(struct model *model, const struct cause *cause, struct model_pool *pool,
+                      struct changeset *set, struct refusal *refusal);
+
+/* ---- key_rules.c ---- */
+
+int model_add_key(struct model *model, const struct cause *cause, struct model_pool *pool,
+                  const struct key_spec *spec, struct changeset *set, struct refusal *refusal);
+int model_set_key(struct model *model, const struct cause *cause, struct model_key *key,
+                  const struct key_spec *spec, struct changeset *set, struct refusal *refusal);
+int model_delete_key(struct model *model, const struct cause *cause, struct model_key *key,
+                     struct changeset *set, struct refusal *refusal);
+/* `index` counts from 0 in the order without the key; beyond the end = last. */
+int model_move_key(struct model *model, const struct cause *cause, struct model_key *key,
+                   uint32_t index, struct changeset *set, struct refusal *refusal);
+/* `order` names every key of the pool exactly once. */
+int model_order_keys(struct model *model, const struct cause *cause, struct model_pool *pool,
+                     struct model_key *const *order, uint32_t count, struct changeset *set,
+                     struct refusal *refusal);
+
+/* ---- status_rules.c ---- */
+
+int model_enable_key(struct model *model, const struct cause *cause, struct model_key *key,
+                     struct changeset *set, struct refusal *refusal);
+int model_disable_key(struct model *model, const struct cause *cause, struct model_key *key,
+                      struct changeset *set, struct refusal *refusal);
+
+struct report {
+    uint64_t key_id;
+    uint64_t generation;
+    uint64_t hint_ms; /* KB_NO_HINT = none */
+    uint32_t outcome;
+    uint32_t scope; /* enum kb_report_scope */
+    uint32_t http_status;
+    uint32_t count;
+    const char *vendor_code; /* "" = none */
+};
+
+enum report_fate {
+    FATE_APPLIED,   /* at least one status changed */
+    FATE_EXTENDED,  /* only a deadline or a back-off level did: no new generation is needed */
+    FATE_UNCHANGED, /* nothing worse than what is known */
+    FATE_STALE,     /* older than what the operator or the clock did since */
+    FATE_NOTED,     /* of a kind that never changes a status */
+    FATE_UNKNOWN,   /* no such key in this pool */
+    FATE_FORGED,    /* a generation that was never announced, an unknown outcome */
+    FATE_COUNT
+};
+const char *model_fate_name(enum report_fate fate);
+
+/* `current_generation`: the pool's, on its board. */
+enum report_fate model_report(struct model *model, const struct cause *cause,
+                              struct model_pool *pool, const struct report *report,
+                              uint64_t current_generation, struct changeset *set);
+
+/* Let what is due happen: recoveries, expiries. At most `limit` keys a call; true if more are due.
+ */
+bool model_tick(struct model *model, struct moment now, unsigned limit, struct changeset *set);
+/* When model_tick has work next, in monotonic ms as of `now`; INT64_MAX = never. */
+int64_t model_next_tick(const struct model *model, struct moment now);
+/* The wall clock was set: calendars count anew, cooling does not move. */
+void model_clock_stepped(struct model *model, struct moment now);
+
+/* ---- shared by the rules' files ---- */
+
+void model_insert_pool(struct model *model, struct model_pool *pool);
+void model_remove_pool(struct model *model, struct model_pool *pool);
+void model_set_pool_record(struct model_pool *pool, struct pool_record *record);
+struct model_key *model_insert_key(struct model *model, struct model_pool *pool,
+                                   struct key_record *record, uint64_t rank,
+                                   const struct key_state *state);
+void model_remove_key(struct model *model, struct model_key *key);
+void model_set_key_record(struct model *model, struct model_key *key, struct key_record *record);
+void model_sort(struct model_pool *pool);
+void model_place(struct model_key *key, uint64_t rank, uint32_t index);
+uint32_t model_free_slot(const struct model_pool *pool); /* KB_BOARD_SLOTS_MAX = none */
+/* Push what the key waits for on the heaps. */
+void model_schedule(struct model *model, struct model_key *key);
+struct event model_event(const struct cause *cause, uint32_t kind, const struct model_pool *pool,
+                         const struct model_key *key);
+void model_bump_revision(struct model_pool *pool, struct changeset *set);
+
+#endif

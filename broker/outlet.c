@@ -1,0 +1,232 @@
+/* See outlet.h. */
+#include "outlet.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <keybroker_shared/report.h>
+
+#include "log.h"
+#include "memory.h"
+#include "runtime.h"
+#include "server.h"
+
+enum { REPORT_CONNECTIONS_MAX = 50000 }; /* all pools together; each costs ~300 bytes */
+
+struct report_peer {
+    struct loop_source source;
+    struct outlet *outlet; /* NULL once the outlet is gone */
+    struct actor actor;
+    struct report_peer *next, **link;
+};
+
+/* Apart from the outlet, because the loop lets go of it later. */
+struct report_listener {
+    struct loop_source source;
+    struct outlet *outlet;
+};
+
+/* ---- peers ---- */
+
+static void forget_peer(struct report_peer *peer) {
+    if (!peer->outlet)
+        return;
+    *peer->link = peer->next;
+    if (peer->next)
+        peer->next->link = peer->link;
+    peer->outlet->server->metrics.report_connections--;
+    peer->outlet = NULL;
+}
+
+static void peer_closed(struct loop_source *source) {
+    free(source->owner);
+}
+
+static void drop_peer(struct report_peer *peer) {
+    struct loop *loop = peer->outlet->server->loop;
+    forget_peer(peer);
+    loop_close(loop, &peer->source);
+}
+
+/* A private copy is checked, not the buffer: and every string is ended. */
+static bool decode(const void *data, size_t length, struct kb_report_message *message) {
+    if (length != sizeof *message)
+        return false;
+    memcpy(message, data, sizeof *message);
+    message->vendor_code[sizeof message->vendor_code - 1] = '\0';
+    message->model[sizeof message->model - 1] = '\0';
+    for (char *at = message->vendor_code; *at; at++)
+        if (*at < ' ' || *at > '~')
+            *at = '?';
+    return message->size == sizeof *message && message->type == KB_REPORT_OUTCOME &&
+           message->scope <= KB_SCOPE_ENDPOINT && message->count >= 1 && message->count <= 1000000;
+}
+
+static void peer_data(struct loop_source *source, const void *data, size_t length, bool truncated,
+                      int error) {
+    struct report_peer *peer = source->owner;
+    if (!peer->outlet)
+        return;
+    if (length == 0 || error) {
+        drop_peer(peer);
+        return;
+    }
+    uint64_t received_ns = moment_mono_ns();
+    struct kb_report_message message;
+    if (truncated || !decode(data, length, &message)) {
+        /* Counted, and the connection goes on: a newer library may send kinds we don't know. */
+        peer->outlet->server->metrics.bad_messages++;
+        return;
+    }
+    struct report report = { .key_id = message.key_id,
+                             .generation = message.generation,
+                             .hint_ms = message.hint_ms,
+                             .outcome = message.outcome,
+                             .scope = message.scope,
+                             .http_status = message.http_status,
+                             .count = message.count,
+                             .vendor_code = message.vendor_code };
+    server_report(peer->outlet->server, peer->outlet, &peer->actor, &report, received_ns);
+}
+
+static const struct loop_callbacks PEER_CALLBACKS = { .on_data = peer_data,
+                                                      .on_closed = peer_closed };
+
+static void accept_peer(struct loop_source *source, int fd) {
+    struct outlet *outlet = ((struct report_listener *)source->owner)->outlet;
+    if (!outlet) {
+        close(fd);
+        return;
+    }
+    struct server *server = outlet->server;
+    struct ucred credentials;
+    socklen_t size = sizeof credentials;
+    if (server->metrics.report_connections >= REPORT_CONNECTIONS_MAX ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) {
+        server->metrics.connections_refused++;
+        close(fd);
+        return;
+    }
+    struct report_peer *peer = mem_alloc(sizeof *peer);
+    peer->outlet = outlet;
+    peer->actor = (struct actor){ .kind = ACTOR_REPORT,
+                                  .uid = credentials.uid,
+                                  .pid = (uint32_t)credentials.pid };
+    peer->source = (struct loop_source){
+        .fd = fd, .mode = LOOP_PACKETS, .callbacks = &PEER_CALLBACKS, .owner = peer
+    };
+    peer->next = outlet->peers;
+    peer->link = &outlet->peers;
+    if (peer->next)
+        peer->next->link = &peer->next;
+    outlet->peers = peer;
+    server->metrics.report_connections++;
+    if (loop_add(server->loop, &peer->source) < 0)
+        drop_peer(peer);
+}
+
+/* ---- the outlet ---- */
+
+static void listener_closed(struct loop_source *source) {
+    free(source->owner);
+}
+
+static const struct loop_callbacks LISTENER_CALLBACKS = { .on_accept = accept_peer,
+                                                          .on_closed = listener_closed };
+
+int outlet_open(struct outlet *outlet, struct server *server, const struct pool_record *pool,
+                gid_t gid, uint64_t *ret_generation) {
+    outlet->server = server;
+    outlet->pool_id = pool->id;
+    outlet->gid = gid;
+    snprintf(outlet->name, sizeof outlet->name, "%s", pool->name);
+    int dir_fd = runtime_open_subdir(server->pools_fd, pool->name, 0750, gid);
+    if (dir_fd < 0)
+        return dir_fd;
+    int error = publication_open(&outlet->publication, pool->id, dir_fd, ret_generation);
+    if (error)
+        close(dir_fd);
+    return error;
+}
+
+static void stop_listening(struct outlet *outlet) {
+    if (!outlet->listener)
+        return;
+    outlet->listener->outlet = NULL;
+    loop_close(outlet->server->loop, &outlet->listener->source);
+    outlet->listener = NULL;
+}
+
+int outlet_listen(struct outlet *outlet) {
+    int fd = runtime_listen(outlet->publication.dir_fd, KB_REPORT_SOCKET, SOCK_SEQPACKET, 0660,
+                            outlet->gid);
+    if (fd < 0)
+        return fd;
+    stop_listening(outlet);
+    struct report_listener *listener = mem_alloc(sizeof *listener);
+    listener->outlet = outlet;
+    listener->source = (struct loop_source){
+        .fd = fd, .mode = LOOP_ACCEPT, .callbacks = &LISTENER_CALLBACKS, .owner = listener
+    };
+    int error = loop_add(outlet->server->loop, &listener->source);
+    if (error) {
+        close(fd);
+        free(listener);
+        return error;
+    }
+    outlet->listener = listener;
+    return 0;
+}
+
+int outlet_regroup(struct outlet *outlet, gid_t gid) {
+    int dir_fd = outlet->publication.dir_fd;
+    if (outlet->gid == gid)
+        return 0;
+    if (fchown(outlet->publication.board.fd, (uid_t)-1, gid) < 0)
+        return -errno;
+    if (fchownat(dir_fd, KB_REPORT_SOCKET, (uid_t)-1, gid, AT_SYMLINK_NOFOLLOW) < 0 &&
+        errno != ENOENT)
+        return -errno;
+    if (fchown(dir_fd, (uid_t)-1, gid) < 0)
+        return -errno;
+    outlet->gid = gid;
+    return 0;
+}
+
+bool outlet_is_in_place(const struct outlet *outlet) {
+    return board_is_in_place(&outlet->publication.board, outlet->publication.dir_fd) &&
+           faccessat(outlet->publication.dir_fd, KB_REPORT_SOCKET, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int outlet_restore(struct outlet *outlet) {
+    int dir_fd = runtime_open_subdir(outlet->server->pools_fd, outlet->name, 0750, outlet->gid);
+    if (dir_fd < 0)
+        return dir_fd;
+    int error =
+        publication_rebuild(&outlet->publication, dir_fd, server_next_generation(outlet->server));
+    if (error) {
+        close(dir_fd);
+        return error;
+    }
+    outlet->shown = false;
+    return outlet_listen(outlet);
+}
+
+void outlet_close(struct outlet *outlet, bool retire) {
+    struct server *server = outlet->server;
+    while (outlet->peers)
+        drop_peer(outlet->peers);
+    if (retire) {
+        publication_retire(&outlet->publication, server_next_generation(server));
+        unlinkat(server->pools_fd, outlet->name, AT_REMOVEDIR);
+    } else {
+        publication_close(&outlet->publication);
+    }
+    stop_listening(outlet);
+    free(outlet);
+}

@@ -1,0 +1,47 @@
+/*
+ * An outlet: where one pool meets its workers, the directory $RUNTIME/pools/<pool> with the
+ * publication (board, catalogs) and the report socket in it. Also decodes what workers send,
+ * trusting nothing.
+ */
+#ifndef BROKER_OUTLET_H
+#define BROKER_OUTLET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "loop.h"
+#include "publication.h"
+#include "record.h"
+
+struct server;
+
+struct outlet {
+    struct server *server;
+    uint64_t pool_id;
+    char name[POOL_NAME_MAX + 1];
+    gid_t gid;
+    struct publication publication;
+    struct report_listener *listener; /* NULL until outlet_listen */
+    bool touched;                     /* to be announced in this round */
+    bool shown; /* the board says everything that the model does, but for what is staged */
+    struct report_peer *peers;
+};
+
+/* Adopt or make the pool's directory (0750, `gid`; (gid_t)-1 = the broker's own), board and, unless
+ * that waits for outlet_listen, nothing else. 0 or -errno. */
+int outlet_open(struct outlet *outlet, struct server *server, const struct pool_record *pool,
+                gid_t gid, uint64_t *ret_generation);
+/* Open the report socket; workers may report from now on. 0 or -errno. */
+int outlet_listen(struct outlet *outlet);
+/* The directory was wiped, or a file in it: make it anew. The catalog must be published again. 0 or
+ * -errno. */
+int outlet_restore(struct outlet *outlet);
+/* Give directory, board and socket to another group. 0 or -errno. */
+int outlet_regroup(struct outlet *outlet, gid_t gid);
+bool outlet_is_in_place(const struct outlet *outlet);
+/* Drops the workers' connections. retire: the pool is gone, remove board, catalogs, socket and
+ * directory. Frees the outlet when the loop has let go of it. */
+void outlet_close(struct outlet *outlet, bool retire);
+
+#endif

@@ -1,0 +1,396 @@
+/*
+ * The way of a change (server.h). Commands are staged in the model and wait here for the committer;
+ * reports and recoveries go to the boards at once and are stored with the next group.
+ *
+ * If a group fails, everything staged is taken back, also what was gathered meanwhile, because it
+ * was judged on top of what failed; every command is answered 503 and the boards are announced
+ * anew.
+ */
+#include "server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin.h"
+#include "log.h"
+#include "memory.h"
+
+enum {
+    RETRY_MS = 1000,
+    TOUCH_MS = 100,                /* how often a declined report may move a key's word */
+    TICK_PIECE = 256,              /* recoveries and expiries a turn */
+    BACKGROUND_EVENTS_MAX = 10000, /* kept while the disk does not answer; then they are counted */
+};
+
+/* ---- boards ---- */
+
+static void touch(struct server *server, uint64_t pool_id) {
+    struct outlet *outlet = map_get(&server->outlets, pool_id);
+    if (outlet)
+        outlet->touched = true;
+}
+
+static void announce_touched(struct server *server, uint64_t generation, bool failover) {
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
+        if (outlet->touched) {
+            outlet->touched = false;
+            publication_announce(&outlet->publication, generation, server->now, failover);
+        }
+}
+
+void server_announce_all(struct server *server) {
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
+        outlet->touched = true;
+    announce_touched(server, server_next_generation(server), false);
+}
+
+static void write_state(struct server *server, const struct model_key *key,
+                        const struct key_state *state, uint64_t generation) {
+    struct outlet *outlet = map_get(&server->outlets, key->pool->record->id);
+    if (!outlet)
+        return;
+    struct key_state shown = *state;
+    if (shown.valid_since == VALID_SINCE_PENDING)
+        shown.valid_since = generation;
+    publication_set_state(&outlet->publication, key->record->slot, key->record->id, &shown);
+}
+
+/* A ticket is compared with valid_since across the pools of an account: a pool that stays at an old
+ * generation while another pool's key becomes valid again would have its reports on it called
+ * stale. */
+static void touch_account(struct server *server, struct model_key *key) {
+    if (!key->account_link)
+        return;
+    struct model_key *mate = model_account_first(server->model, key);
+    for (; mate; mate = mate->account_next)
+        touch(server, mate->pool->record->id);
+}
+
+/* Write what a changeset says of statuses to the boards and note whom to tell. */
+static void publish_states(struct server *server, const struct changeset *set,
+                           uint64_t generation) {
+    for (size_t i = 0; i < set->count; i++) {
+        const struct change *change = &set->items[i];
+        touch(server, change->pool_id);
+        if (change->kind != CHANGE_STATE || !change->state.after)
+            continue;
+        struct model_key *key = model_key_by_id(server->model, change->key_id);
+        if (!key)
+            continue;
+        write_state(server, key, change->state.after, generation);
+        if (change->state.after->valid_since == VALID_SINCE_PENDING)
+            touch_account(server, key);
+    }
+}
+
+/* ---- reports and recoveries ---- */
+
+/* Keep the events of something that is already true; its states are collected as dirty keys. */
+static void keep_events(struct server *server, struct changeset *set) {
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->items[i].kind != CHANGE_EVENT)
+            continue;
+        if (server->gathering->background.count >= BACKGROUND_EVENTS_MAX)
+            server->events_dropped++;
+        else
+            changeset_event(&server->gathering->background, set->items[i].event);
+    }
+}
+
+static void happen(struct server *server, struct changeset *set, bool announce, bool failover) {
+    uint64_t generation = announce ? server_next_generation(server) : 0;
+    publish_states(server, set, generation);
+    model_announced(server->model, set, generation);
+    if (announce)
+        announce_touched(server, generation, failover);
+    keep_events(server, set);
+}
+
+/* A reader that reported skips the key until its word moves: also a declined report must move it.
+ */
+static void decline(struct server *server, struct outlet *outlet, uint64_t key_id) {
+    struct model_key *key = model_key_by_id(server->model, key_id);
+    if (!key || server->now.mono_ms - key->touched_mono < TOUCH_MS)
+        return;
+    key->touched_mono = server->now.mono_ms;
+    publication_touch(&outlet->publication, key->record->slot, key->record->id);
+    outlet->touched = true;
+    announce_touched(server, server_next_generation(server), false);
+}
+
+void server_report(struct server *server, struct outlet *outlet, const struct actor *actor,
+                   const struct report *report, uint64_t received_ns) {
+    struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
+    struct changeset set = { 0 };
+    struct cause cause = { .now = server->now, .actor = *actor };
+    enum report_fate fate = FATE_UNKNOWN;
+    if (pool)
+        fate =
+            model_report(server->model, &cause, pool, report, outlet->publication.generation, &set);
+    uint32_t outcome = report->outcome <= KB_NETWORK ? report->outcome : 0;
+    server->metrics.reports[outcome][fate] += report->count;
+    if (set.count)
+        happen(server, &set, fate == FATE_APPLIED, true);
+    if (fate == FATE_APPLIED)
+        histogram_add(&server->metrics.publish, moment_mono_ns() - received_ns);
+    if (fate == FATE_STALE)
+        decline(server, outlet, report->key_id);
+    changeset_deinit(&set);
+}
+
+void server_tick(struct server *server) {
+    struct changeset set = { 0 };
+    model_tick(server->model, server->now, TICK_PIECE, &set);
+    if (set.count)
+        happen(server, &set, true, false);
+    changeset_deinit(&set);
+}
+
+/* ---- commands ---- */
+
+void server_stage(struct server *server, struct changeset *set, void *owner) {
+    group_add_command(server->gathering, set, owner);
+}
+
+void server_query_events(struct server *server, struct event_query *query) {
+    query->next = server->gathering->queries;
+    server->gathering->queries = query;
+}
+
+static bool changes_catalog(const struct change *change) {
+    return change->kind == CHANGE_POOL || change->kind == CHANGE_KEY || change->kind == CHANGE_RANK;
+}
+
+/* The pools whose catalog the group changes and that will still be there. Marks them in the
+ * outlets. */
+static void mark_targets(struct server *server, const struct group *group) {
+    for (size_t i = 0; i < group->count; i++) {
+        const struct changeset *set = &group->commands[i].set;
+        for (size_t j = 0; j < set->count; j++)
+            if (changes_catalog(&set->items[j]) &&
+                model_pool_by_id(server->model, set->items[j].pool_id))
+                touch(server, set->items[j].pool_id);
+    }
+    size_t i = 0;
+    for (struct outlet *outlet; server->republish && (outlet = map_next(&server->outlets, &i));)
+        outlet->touched = model_pool_by_id(server->model, outlet->pool_id) != NULL;
+    server->republish = false;
+}
+
+static void collect_targets(struct server *server, struct group *group) {
+    mark_targets(server, group);
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
+        if (!outlet->touched)
+            continue;
+        outlet->touched = false;
+        group->targets =
+            mem_resize(group->targets, group->target_count + 1, sizeof *group->targets);
+        group->targets[group->target_count++] = (struct group_target){
+            .pool_id = outlet->pool_id,
+            .dir_fd = outlet->publication.dir_fd,
+            .board = &outlet->publication.board,
+            .version = server_next_generation(server),
+        };
+    }
+}
+
+void server_flush(struct server *server) {
+    struct group *group = server->gathering;
+    if (server->committing)
+        return;
+    bool wait = !server->store_ok && server->now.mono_ms < server->retry_mono;
+    bool work = group->count || group->background.count || server->model->dirty ||
+                server->republish || !server->store_ok;
+    if (wait || !work) {
+        if (!group->queries)
+            return;
+        /* Looking needs no working disk, and must not wait for one. */
+        struct group *asking = group_new();
+        asking->queries = group->queries;
+        asking->only_queries = true;
+        group->queries = NULL;
+        group = asking;
+    } else {
+        server->gathering = group_new();
+        model_collect_dirty(server->model, &group->background);
+        collect_targets(server, group);
+        group->next_id = server->model->next_id;
+        group->reopen = !server->store_ok;
+        group->check_master = server->reload;
+        server->reload = false;
+    }
+    server->committing = true;
+    committer_submit(server->committer, group);
+}
+
+/* ---- a group came back ---- */
+
+/* Everything the model says of a pool's keys, on a board that does not say it yet. */
+static void show_pool(struct server *server, struct outlet *outlet, uint64_t generation) {
+    const struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
+    for (uint32_t i = 0; pool && i < pool->count; i++)
+        if (!pool->order[i]->pending)
+            write_state(server, pool->order[i], &pool->order[i]->state, generation);
+    outlet->shown = true;
+}
+
+static void take_targets(struct server *server, struct group *group, uint64_t generation) {
+    for (size_t i = 0; i < group->target_count; i++) {
+        struct group_target *target = &group->targets[i];
+        struct outlet *outlet = map_get(&server->outlets, target->pool_id);
+        if (target->publish_error || !outlet) {
+            log_error("pool %s: cannot publish its catalog: %s; trying again",
+                      outlet ? outlet->name : "?", strerror(-target->publish_error));
+            server->republish = true;
+            server->retry_mono = server->now.mono_ms + RETRY_MS;
+            continue;
+        }
+        publication_set_catalog(&outlet->publication, &target->built, target->order, target->count);
+        target->order = NULL;
+        outlet->touched = true;
+        if (!outlet->shown)
+            show_pool(server, outlet, generation);
+        if (!outlet->listener && outlet_listen(outlet) < 0)
+            log_error("pool %s: cannot open its report socket: %s", outlet->name, strerror(errno));
+    }
+}
+
+static void retire_deleted(struct server *server, const struct changeset *set) {
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].kind == CHANGE_POOL && !set->items[i].pool.after)
+            server_close_outlet(server, set->items[i].pool_id, true);
+}
+
+static void pass_on_events(struct server *server, const struct changeset *set) {
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].kind == CHANGE_EVENT) {
+            server->metrics.events++;
+            server->last_event = set->items[i].event->seq;
+            admin_event(server->admin, set->items[i].event);
+        }
+}
+
+static void group_succeeded(struct server *server, struct group *group) {
+    uint64_t generation = server_next_generation(server);
+    take_targets(server, group, generation);
+    for (size_t i = 0; i < group->count; i++) {
+        retire_deleted(server, &group->commands[i].set);
+        publish_states(server, &group->commands[i].set, generation);
+    }
+    announce_touched(server, generation, false);
+    for (size_t i = 0; i < group->count; i++)
+        model_published(server->model, &group->commands[i].set, generation);
+    for (size_t i = 0; i < group->count; i++) {
+        admin_committed(group->commands[i].owner);
+        pass_on_events(server, &group->commands[i].set);
+    }
+    pass_on_events(server, &group->background);
+    server->metrics.commits++;
+    histogram_add(&server->metrics.commit, group->commit_ns);
+    if (!server->store_ok)
+        log_info("the store works again");
+    server->store_ok = true;
+}
+
+static void undo_commands(struct server *server, struct group *group, const char *problem) {
+    for (size_t i = group->count; i-- > 0;)
+        model_undo(server->model, &group->commands[i].set);
+    for (size_t i = 0; i < group->count; i++) {
+        admin_refused(group->commands[i].owner, problem);
+        changeset_deinit(&group->commands[i].set);
+    }
+    group->count = 0;
+}
+
+/* States and events that were already true stay to be stored. */
+static void keep_background(struct server *server, struct group *group) {
+    for (size_t i = 0; i < group->background.count; i++) {
+        const struct change *change = &group->background.items[i];
+        struct model_key *key = model_key_by_id(server->model, change->key_id);
+        if (change->kind == CHANGE_STATE && key)
+            model_mark_dirty(server->model, key);
+    }
+    keep_events(server, &group->background);
+}
+
+/* Boards lag behind the model only by what was staged; that is gone, so they show what the model
+ * says. */
+static void show_model(struct server *server, uint64_t generation) {
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
+        const struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
+        show_pool(server, outlet, generation);
+        server_regroup_outlet(server, pool, pool->record->group, NULL);
+    }
+    server_announce_all(server);
+}
+
+static void close_orphans(struct server *server) {
+    for (bool again = true; again;) {
+        again = false;
+        size_t i = 0;
+        for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
+            if (!model_pool_by_id(server->model, outlet->pool_id)) {
+                server_close_outlet(server, outlet->pool_id, true);
+                again = true;
+                break;
+            }
+    }
+}
+
+static void group_failed(struct server *server, struct group *group) {
+    snprintf(server->store_problem, sizeof server->store_problem, "%s: %s", group->failed_step,
+             strerror(-group->error));
+    if (server->store_ok)
+        log_error("%s; changes are refused, workers are served, trying again every second",
+                  server->store_problem);
+    server->store_ok = false;
+    server->retry_mono = server->now.mono_ms + RETRY_MS;
+    server->metrics.failed_commits++;
+    if (group->target_count && !group->count)
+        server->republish = true;
+    if (group->error == -ESTALE) {
+        /* The disk went on without us: only a start that loads anew can know what is on it. */
+        log_error("the store is not what was written last; ending, to be started anew");
+        server->failed = server->stopping = true;
+    }
+    bool staged = group->count || server->gathering->count;
+    undo_commands(server, server->gathering, server->store_problem);
+    undo_commands(server, group, server->store_problem);
+    keep_background(server, group);
+    if (!staged)
+        return;
+    uint64_t generation = server_next_generation(server);
+    model_settle(server->model, generation);
+    close_orphans(server);
+    show_model(server, generation);
+}
+
+static void answer_queries(struct group *group) {
+    while (group->queries) {
+        struct event_query *query = group->queries;
+        group->queries = query->next;
+        admin_events(query);
+    }
+}
+
+void server_group_done(struct server *server) {
+    struct group *group = committer_take(server->committer);
+    if (!group)
+        return;
+    server->committing = false;
+    if (!group->only_queries) {
+        if (group->error)
+            group_failed(server, group);
+        else
+            group_succeeded(server, group);
+    }
+    answer_queries(group);
+    group_free(group);
+}

@@ -1,0 +1,296 @@
+/* See publication.h. */
+#include "publication.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "memory.h"
+
+enum {
+    WAKE_PIECE = 64,       /* a piece takes ~150 µs; failovers go on between pieces */
+    EXACT_RECOVERIES = 64, /* keys ranked above the choice that are looked at one by one */
+};
+
+int publication_open(struct publication *pub, uint64_t pool_id, int dir_fd,
+                     uint64_t *ret_generation) {
+    *pub = (struct publication){ .pool_id = pool_id,
+                                 .dir_fd = dir_fd,
+                                 .choice = KB_BOARD_NO_POSITION };
+    return board_open(&pub->board, dir_fd, ret_generation);
+}
+
+static void drop_order(struct publication *pub) {
+    free(pub->order);
+    free(pub->positions);
+    free(pub->usable);
+    free(pub->usable_words);
+    pub->order = NULL;
+    pub->positions = NULL;
+    pub->usable = pub->usable_words = NULL;
+    pub->count = 0;
+    heap_clear(&pub->recoveries);
+}
+
+void publication_close(struct publication *pub) {
+    drop_order(pub);
+    heap_deinit(&pub->recoveries);
+    board_close(&pub->board);
+    close(pub->dir_fd);
+}
+
+void publication_retire(struct publication *pub, uint64_t generation) {
+    unlinkat(pub->dir_fd, KB_BOARD_FILE, 0);
+    unlinkat(pub->dir_fd, KB_REPORT_SOCKET, 0);
+    board_retire(&pub->board, generation);
+    board_wake(&pub->board, generation, true, INT32_MAX);
+    catalog_unlink_others(pub->dir_fd, 0);
+    publication_close(pub);
+}
+
+/* ---- the usable keys ---- */
+
+static void set_usable(struct publication *pub, uint32_t position, bool usable) {
+    uint32_t word = position / 64;
+    uint64_t bit = UINT64_C(1) << position % 64;
+    if (usable)
+        pub->usable[word] |= bit;
+    else
+        pub->usable[word] &= ~bit;
+    uint64_t word_bit = UINT64_C(1) << word % 64;
+    if (pub->usable[word])
+        pub->usable_words[word / 64] |= word_bit;
+    else
+        pub->usable_words[word / 64] &= ~word_bit;
+}
+
+static uint32_t first_usable(const struct publication *pub) {
+    uint32_t words = (pub->count + 63) / 64;
+    for (uint32_t i = 0; i < (words + 63) / 64; i++)
+        if (pub->usable_words[i]) {
+            uint32_t word = i * 64 + (uint32_t)__builtin_ctzll(pub->usable_words[i]);
+            return word * 64 + (uint32_t)__builtin_ctzll(pub->usable[word]);
+        }
+    return KB_BOARD_NO_POSITION;
+}
+
+static uint64_t slot_word(const struct publication *pub, uint32_t slot) {
+    return atomic_load_explicit(&pub->board.shared->slots[slot].status, memory_order_relaxed);
+}
+
+static int64_t slot_deadline(const struct publication *pub, uint32_t slot) {
+    return (int64_t)atomic_load_explicit(&pub->board.shared->slots[slot].deadline_ms,
+                                         memory_order_relaxed);
+}
+
+/* Note what a slot now says about the key at its position. */
+static void index_slot(struct publication *pub, uint32_t position) {
+    uint32_t slot = pub->order[position].slot;
+    bool normal = kb_word_status(slot_word(pub, slot)) == KB_STATUS_NORMAL;
+    set_usable(pub, position, normal);
+    int64_t deadline = slot_deadline(pub, slot);
+    if (normal || !deadline)
+        return;
+    if (pub->recoveries.count > (size_t)pub->count * 2 + 64) {
+        heap_clear(&pub->recoveries);
+        for (uint32_t i = 0; i < pub->count; i++)
+            if (slot_deadline(pub, pub->order[i].slot))
+                heap_push(&pub->recoveries, slot_deadline(pub, pub->order[i].slot),
+                          pub->order[i].slot);
+    } else {
+        heap_push(&pub->recoveries, deadline, slot);
+    }
+}
+
+/* ---- what changes ---- */
+
+void publication_set_catalog(struct publication *pub, const struct catalog_built *built,
+                             struct published_key *order, uint32_t count) {
+    assert(built->slot_count <= KB_BOARD_SLOTS_MAX);
+    uint32_t old_slots = pub->slot_count;
+    drop_order(pub);
+    pub->order = order;
+    pub->count = count;
+    pub->slot_count = built->slot_count;
+    pub->catalog_version = built->version;
+    pub->catalog_size = built->size;
+    pub->catalog_checksum = built->checksum;
+    uint32_t slots = old_slots > built->slot_count ? old_slots : built->slot_count;
+    uint32_t words = (count + 63) / 64;
+    pub->positions = mem_resize(NULL, slots, sizeof *pub->positions);
+    memset(pub->positions, 0xff, slots * sizeof *pub->positions);
+    pub->usable = mem_alloc(words * sizeof(uint64_t));
+    pub->usable_words = mem_alloc((words + 63) / 64 * sizeof(uint64_t));
+    for (uint32_t i = 0; i < count; i++)
+        pub->positions[order[i].slot] = i;
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        uint32_t position = pub->positions[slot];
+        uint64_t word = slot_word(pub, slot);
+        /* A slot beyond the old count may lie in a hole of the file that board_reserve has just
+         * filled. */
+        if (word && (position == UINT32_MAX || kb_word_id(word) != order[position].id))
+            board_set_slot(&pub->board, slot, &(struct board_entry){ 0 });
+        if (position != UINT32_MAX)
+            index_slot(pub, position);
+    }
+}
+
+static bool is_published(const struct publication *pub, uint32_t slot, uint64_t key_id) {
+    if (slot >= pub->slot_count || !pub->positions || pub->positions[slot] == UINT32_MAX)
+        return false;
+    return pub->order[pub->positions[slot]].id == key_id;
+}
+
+static uint64_t next_word(const struct publication *pub, uint32_t slot, uint64_t key_id,
+                          unsigned status) {
+    uint64_t old = slot_word(pub, slot);
+    uint32_t counter = (uint32_t)(old >> KB_WORD_COUNTER_SHIFT & KB_WORD_COUNTER_MASK);
+    return kb_word_make(key_id, kb_word_id(old) == key_id ? counter + 1 : 0, status);
+}
+
+void publication_set_state(struct publication *pub, uint32_t slot, uint64_t key_id,
+                           const struct key_state *state) {
+    if (!is_published(pub, slot, key_id))
+        return;
+    struct board_entry entry = {
+        .word = next_word(pub, slot, key_id, state->status),
+        .deadline_ms = (uint64_t)state->deadline_mono,
+        .valid_since = state->valid_since,
+        .backoff = state->backoff,
+    };
+    board_set_slot(&pub->board, slot, &entry);
+    index_slot(pub, pub->positions[slot]);
+}
+
+void publication_touch(struct publication *pub, uint32_t slot, uint64_t key_id) {
+    if (!is_published(pub, slot, key_id))
+        return;
+    const struct kb_board_slot *shared = &pub->board.shared->slots[slot];
+    uint64_t word = slot_word(pub, slot);
+    struct board_entry entry = {
+        .word = next_word(pub, slot, key_id, kb_word_status(word)),
+        .deadline_ms = (uint64_t)slot_deadline(pub, slot),
+        .valid_since = atomic_load_explicit(&shared->valid_since, memory_order_relaxed),
+        .backoff = atomic_load_explicit(&shared->backoff, memory_order_relaxed),
+    };
+    board_set_slot(&pub->board, slot, &entry);
+}
+
+void publication_recheck_expiries(struct publication *pub) {
+    for (uint32_t i = 0; i < pub->count; i++)
+        index_slot(pub, i);
+}
+
+/* ---- announcing ---- */
+
+static uint32_t choose(struct publication *pub, int64_t wall_ms) {
+    for (;;) {
+        uint32_t position = pub->count ? first_usable(pub) : KB_BOARD_NO_POSITION;
+        if (position == KB_BOARD_NO_POSITION)
+            return position;
+        int64_t expires = pub->order[position].expires_at_ms;
+        if (!expires || wall_ms < expires)
+            return position;
+        set_usable(pub, position, false);
+    }
+}
+
+/* The earliest moment at which a key ranked above the choice may come back. Exact while few are;
+ * past many the earliest of all keys, which only makes readers look once too often. */
+static uint64_t earliest_recovery(struct publication *pub, uint32_t choice) {
+    uint32_t above = choice == KB_BOARD_NO_POSITION ? pub->count : choice;
+    int64_t earliest = INT64_MAX;
+    if (above <= EXACT_RECOVERIES) {
+        for (uint32_t i = 0; i < above; i++) {
+            int64_t deadline = slot_deadline(pub, pub->order[i].slot);
+            if (deadline && deadline < earliest)
+                earliest = deadline;
+        }
+    } else {
+        while (pub->recoveries.count &&
+               slot_deadline(pub, (uint32_t)pub->recoveries.entries[0].key_id) !=
+                   pub->recoveries.entries[0].when)
+            heap_pop(&pub->recoveries);
+        earliest = heap_first(&pub->recoveries);
+    }
+    return earliest == INT64_MAX ? UINT64_MAX : (uint64_t)earliest;
+}
+
+static void account_for_choice(struct publication *pub, uint32_t choice, struct moment now,
+                               bool failover) {
+    uint64_t id = choice == KB_BOARD_NO_POSITION ? 0 : pub->order[choice].id;
+    if (id != pub->choice_id && pub->choice_id && failover) {
+        pub->failovers++;
+        pub->last_failover_ms = now.wall_ms;
+    }
+    if (!id && pub->count && !pub->exhausted_since_mono)
+        pub->exhausted_since_mono = now.mono_ms ? now.mono_ms : 1;
+    if (id && pub->exhausted_since_mono) {
+        pub->exhausted_ms += now.mono_ms - pub->exhausted_since_mono;
+        pub->exhausted_since_mono = 0;
+    }
+    pub->choice = choice;
+    pub->choice_id = id;
+}
+
+void publication_announce(struct publication *pub, uint64_t generation, struct moment now,
+                          bool failover) {
+    assert(generation > pub->generation);
+    uint32_t choice = choose(pub, now.wall_ms);
+    struct board_hint hint = { .catalog_version = pub->catalog_version,
+                               .position = choice,
+                               .until_ms = earliest_recovery(pub, choice) };
+    const struct kb_board *shared = pub->board.shared;
+    uint64_t old_version = atomic_load_explicit(&shared->catalog_version, memory_order_relaxed);
+    if (old_version != pub->catalog_version)
+        board_set_catalog(&pub->board, pub->catalog_version, pub->catalog_size,
+                          pub->catalog_checksum, pub->slot_count);
+    board_announce(&pub->board, generation, &hint);
+    pub->generation = generation;
+    pub->wake_due = true;
+    if (old_version && old_version != pub->catalog_version)
+        catalog_unlink(pub->dir_fd, old_version);
+    account_for_choice(pub, choice, now, failover);
+}
+
+bool publication_wake(struct publication *pub) {
+    if (!pub->wake_due)
+        return false;
+    /* Who has seen the newest generation sleeps on (board.h: 32 bits to wait on); unless so many
+     * passed since the last complete round that a bit stands for two of them. */
+    bool everybody = pub->generation - pub->woken_generation > 31;
+    if (board_wake(&pub->board, pub->generation, everybody, WAKE_PIECE) == WAKE_PIECE)
+        return true;
+    pub->wake_due = false;
+    pub->woken_generation = pub->generation;
+    return false;
+}
+
+int publication_rebuild(struct publication *pub, int dir_fd, uint64_t generation) {
+    struct board fresh;
+    uint64_t ignored;
+    int error = board_open(&fresh, dir_fd, &ignored);
+    if (!error)
+        error = board_reserve(&fresh, pub->slot_count);
+    if (error)
+        return error;
+    for (uint32_t slot = 0; slot < pub->slot_count; slot++) {
+        const struct kb_board_slot *old = &pub->board.shared->slots[slot];
+        struct board_entry entry = {
+            .word = slot_word(pub, slot),
+            .deadline_ms = (uint64_t)slot_deadline(pub, slot),
+            .valid_since = atomic_load_explicit(&old->valid_since, memory_order_relaxed),
+            .backoff = atomic_load_explicit(&old->backoff, memory_order_relaxed),
+        };
+        board_set_slot(&fresh, slot, &entry);
+    }
+    board_retire(&pub->board, generation);
+    board_wake(&pub->board, generation, true, INT32_MAX);
+    board_close(&pub->board);
+    close(pub->dir_fd);
+    pub->board = fresh;
+    pub->dir_fd = dir_fd;
+    return 0;
+}

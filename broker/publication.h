@@ -1,0 +1,88 @@
+/*
+ * A publication: what the workers of one pool see. Owns the pool's board and knows the order that
+ * was published last, so that it can name the broker's own choice (the hint) in constant time, also
+ * past thousands of benched keys: a bitmap of usable keys by position, searched a word of words at
+ * a time.
+ *
+ * It lags behind the model: commands arrive here after their commit. Event loop thread only.
+ */
+#ifndef BROKER_PUBLICATION_H
+#define BROKER_PUBLICATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "board.h"
+#include "catalog.h"
+#include "heap.h"
+#include "moment.h"
+#include "record.h"
+
+/* A key of the published order. */
+struct published_key {
+    uint64_t id;
+    int64_t expires_at_ms;
+    uint32_t slot;
+};
+
+struct publication {
+    uint64_t pool_id;
+    int dir_fd; /* owned */
+    struct board board;
+    uint64_t generation; /* announced last */
+    uint64_t catalog_version;
+    uint64_t catalog_size;
+    uint64_t catalog_checksum;
+    uint32_t slot_count;
+
+    struct published_key *order; /* owned */
+    uint32_t count;
+    uint32_t *positions;    /* slot → position, UINT32_MAX = not published */
+    uint64_t *usable;       /* bitmap by position */
+    uint64_t *usable_words; /* bitmap: which words of `usable` are not 0 */
+    struct heap recoveries; /* (deadline, slot); an entry holds while the slot still says so */
+
+    uint32_t choice; /* position, or KB_BOARD_NO_POSITION */
+    uint64_t choice_id;
+    int64_t last_failover_ms; /* wall; 0 = never: the choice changed because its key's status did */
+    uint64_t failovers;
+    int64_t exhausted_since_mono; /* 0 = it is not */
+    int64_t exhausted_ms;         /* finished spells, summed */
+
+    bool wake_due;
+    uint64_t woken_generation; /* every waiter that had seen less was woken */
+};
+
+/* Adopts or makes the board in `dir_fd`, which it takes over on success. 0 or -errno. */
+int publication_open(struct publication *pub, uint64_t pool_id, int dir_fd,
+                     uint64_t *ret_generation);
+/* Leaves board and catalog in place for attached workers. */
+void publication_close(struct publication *pub);
+/* The pool is gone: retire the board and remove every file; the directory is the caller's. */
+void publication_retire(struct publication *pub, uint64_t generation);
+
+/* A new catalog was renamed in: take its order (takes over the array). Slots that left are cleared.
+ * The old version's file is unlinked by publication_announce, after the new generation. */
+void publication_set_catalog(struct publication *pub, const struct catalog_built *built,
+                             struct published_key *order, uint32_t count);
+
+/* A key's state; ignored while the key is not in the published order. */
+void publication_set_state(struct publication *pub, uint32_t slot, uint64_t key_id,
+                           const struct key_state *state);
+/* Move the key's status word without changing what it says (a report on it was declined). */
+void publication_touch(struct publication *pub, uint32_t slot, uint64_t key_id);
+
+/* Make everything stored since the last announcement count. `failover`: it came from a report. */
+void publication_announce(struct publication *pub, uint64_t generation, struct moment now,
+                          bool failover);
+/* Wake waiting readers in bounded pieces; true if there are more to wake. */
+bool publication_wake(struct publication *pub);
+
+/* The clock was set: what was taken for expired may not be. */
+void publication_recheck_expiries(struct publication *pub);
+
+/* The directory was wiped under us: a new board in `dir_fd` (taken over) with the old one's
+ * contents; the old one is retired. The catalog must be published again. 0 or -errno. */
+int publication_rebuild(struct publication *pub, int dir_fd, uint64_t generation);
+
+#endif

@@ -1,0 +1,119 @@
+/* See server.h: the loop's turns and the heartbeat. */
+#include "server.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "admin.h"
+#include "log.h"
+#include "notify.h"
+
+enum {
+    BEAT_MS = 1000,
+    CLOCK_STEP_MS = 500, /* wall and monotonic clock drift apart by more: somebody set it */
+    EXPIRY_CHECK_MS = 60 * 1000,
+};
+
+uint64_t server_next_generation(struct server *server) {
+    return server->start << KB_GENERATION_START_SHIFT | ++server->changes;
+}
+
+/* ---- the heartbeat ---- */
+
+static void check_outlet(struct server *server, struct outlet *outlet) {
+    if (outlet_is_in_place(outlet))
+        return;
+    log_warning("pool %s: its runtime directory was wiped; publishing it again", outlet->name);
+    int error = outlet_restore(outlet);
+    if (error)
+        log_error("pool %s: cannot restore its runtime directory: %s", outlet->name,
+                  strerror(-error));
+    else
+        server->republish = true;
+}
+
+static void check_runtime(struct server *server) {
+    if (!server_runtime_is_in_place(server)) {
+        log_warning("the runtime directory %s was wiped; making it anew",
+                    server->options.runtime_dir);
+        int error = server_open_runtime(server);
+        if (error) {
+            log_error("cannot make the runtime directory: %s", strerror(-error));
+            return;
+        }
+    }
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
+        if (outlet->listener) /* else it is not published yet */
+            check_outlet(server, outlet);
+    admin_check(server->admin);
+}
+
+static void beat(struct server *server) {
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
+        board_beat(&outlet->publication.board, server->now.mono_ms);
+    check_runtime(server);
+    admin_heartbeat(server->admin);
+    int64_t watchdog = notify_watchdog_interval_ms();
+    if (watchdog > 0)
+        notify_send("WATCHDOG=1");
+    server->next_beat_mono = server->now.mono_ms + BEAT_MS;
+}
+
+static void check_clock(struct server *server) {
+    int64_t offset = server->now.wall_ms - server->now.mono_ms;
+    int64_t step = offset - server->wall_offset_ms;
+    server->wall_offset_ms = offset;
+    if (step > CLOCK_STEP_MS || step < -CLOCK_STEP_MS) {
+        log_warning("the clock was set by %lld ms: expiries and calendars are judged anew",
+                    (long long)step);
+        model_clock_stepped(server->model, server->now);
+        size_t i = 0;
+        for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
+            publication_recheck_expiries(&outlet->publication);
+        server_announce_all(server);
+    }
+}
+
+/* ---- turns ---- */
+
+static bool wake_readers(struct server *server) {
+    bool more = false;
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
+        if (publication_wake(&outlet->publication))
+            more = true;
+    return more;
+}
+
+static int64_t next_deadline(const struct server *server, bool busy) {
+    if (busy)
+        return 0;
+    int64_t until = server->next_beat_mono, tick = model_next_tick(server->model, server->now);
+    if (tick < until)
+        until = tick;
+    if (!server->store_ok && !server->committing && server->retry_mono < until)
+        until = server->retry_mono;
+    return until;
+}
+
+int server_run(struct server *server) {
+    bool busy = false;
+    while (!server->stopping) {
+        server->now = moment_now();
+        int error = loop_turn(server->loop, next_deadline(server, busy));
+        if (error) {
+            log_error("the event loop failed: %s", strerror(-error));
+            return error;
+        }
+        server->now = moment_now();
+        check_clock(server);
+        server_tick(server);
+        if (server->now.mono_ms >= server->next_beat_mono)
+            beat(server);
+        server_flush(server);
+        busy = wake_readers(server);
+    }
+    return server->failed ? -EIO : 0;
+}

@@ -1,0 +1,108 @@
+/*
+ * The server: everything in its place while the broker runs. Owns loop, model, committer and the
+ * pools' outlets, and the one way that changes take:
+ *
+ *   command → model (staged) → server_stage → committer (durable, catalog built and renamed in)
+ *           → boards, catalogs, generation → the peer's OK, watchers
+ *   report  → model → board, generation → (later, coalesced) committer → watchers
+ *
+ * server.c is the loop's turns and the heartbeat, pipeline.c the way of a change, startup.c how it
+ * comes up and goes down.
+ */
+#ifndef BROKER_SERVER_H
+#define BROKER_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "committer.h"
+#include "loop.h"
+#include "metrics.h"
+#include "model.h"
+#include "options.h"
+#include "outlet.h"
+
+struct admin;
+struct request;
+
+struct server {
+    struct options options;
+    int state_fd, runtime_fd, pools_fd;
+    int state_lock_fd, runtime_lock_fd;
+    struct loop *loop;
+    struct model *model;
+    struct store *store; /* until the committer's thread runs; it owns it */
+    struct committer *committer;
+    struct admin *admin;
+    struct map outlets; /* pool id → outlet */
+    struct metrics metrics;
+    struct moment now; /* read once per turn */
+    struct moment started;
+    uint64_t start;   /* the store's start counter */
+    uint64_t changes; /* low bits of the last generation or catalog version */
+    uint64_t last_event;
+
+    struct group *gathering; /* the next group */
+    bool committing;         /* a group is with the committer */
+    bool republish;          /* a catalog could not be renamed in, or a directory was wiped */
+    bool reload;             /* SIGHUP: the next group checks the master key */
+    bool store_ok;
+    char store_problem[128];
+    int64_t retry_mono; /* not before: the next try after a failure */
+    uint64_t events_dropped;
+
+    struct loop_source commit_source, signal_source;
+    int64_t next_beat_mono;
+    int64_t wall_offset_ms; /* wall − mono at the last turn: a jump is a set clock */
+    int64_t expiry_check_mono;
+    bool stopping;
+    bool failed; /* stopping because serving on would be wrong */
+};
+
+/* ---- server.c ---- */
+
+/* Serve until SIGTERM or SIGINT. 0 or -errno. */
+int server_run(struct server *server);
+/* A number that no worker has seen yet: generations and catalog versions are drawn from one
+ * counter, so that generations of different pools can be compared. */
+uint64_t server_next_generation(struct server *server);
+
+/* ---- pipeline.c ---- */
+
+/* Queue a command's changes (taken over); `owner` is answered by admin_committed or admin_refused.
+ */
+void server_stage(struct server *server, struct changeset *set, void *owner);
+/* A report from a worker's socket. */
+void server_report(struct server *server, struct outlet *outlet, const struct actor *actor,
+                   const struct report *report, uint64_t received_ns);
+/* What the clock made happen. */
+void server_tick(struct server *server);
+/* Ask for events; answered by admin_events. Takes over the query. */
+void server_query_events(struct server *server, struct event_query *query);
+/* Hand the gathered group over if the committer is free. */
+void server_flush(struct server *server);
+/* The committer's eventfd is readable. */
+void server_group_done(struct server *server);
+/* Announce every pool anew, e.g. after the clock was set. */
+void server_announce_all(struct server *server);
+
+/* ---- startup.c ---- */
+
+/* Bring everything up; logs why not. 0 or -errno. */
+int server_start(struct server *server);
+void server_shut_down(struct server *server);
+/* SIGHUP: check the master key file, publish everything again. */
+void server_reload(struct server *server);
+/* Open, lock and remember $RUNTIME and $RUNTIME/pools; replaces what was open before. 0 or -errno.
+ */
+int server_open_runtime(struct server *server);
+bool server_runtime_is_in_place(const struct server *server);
+/* A pool's directory, board and report socket; 0 or a refusal. Undone by server_close_outlet. */
+int server_open_outlet(struct server *server, const struct model_pool *pool,
+                       struct refusal *refusal);
+/* Give the pool's directory and socket to another group; 0 or a refusal. */
+int server_regroup_outlet(struct server *server, const struct model_pool *pool, const char *group,
+                          struct refusal *refusal);
+void server_close_outlet(struct server *server, uint64_t pool_id, bool retire);
+
+#endif

@@ -1,0 +1,287 @@
+/* See session.h. Input here: bytes → lines and payloads → commands. Output is session_output.c. */
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "admin.h"
+#include "log.h"
+#include "memory.h"
+#include "server.h"
+
+/* ---- input ---- */
+
+static struct reply *owe(struct session *session) {
+    struct reply *reply = mem_alloc(sizeof *reply);
+    reply->session = session;
+    *session->last = reply;
+    session->last = &reply->next;
+    session->owed++;
+    return reply;
+}
+
+static void run(struct session *session, char *line, const char *payload, size_t length) {
+    session->server->metrics.commands++;
+    command_run(session, line, payload, length, owe(session));
+}
+
+static void refuse_line(struct session *session, const struct refusal *refusal) {
+    struct reply *reply = owe(session);
+    reply->refusal = *refusal;
+    reply->ready = true;
+}
+
+static char *take_line(struct session *session, size_t length) {
+    char *line = mem_alloc(length + 1);
+    memcpy(line, buffer_bytes(&session->input), length);
+    buffer_consume(&session->input, length + 1);
+    session->scanned = 0;
+    if (length && line[length - 1] == '\r')
+        line[length - 1] = '\0';
+    return line;
+}
+
+/* " <<" or " <<LENGTH" at the end of a line announces a payload. */
+static bool announces_payload(char *line, bool *ret_counted, size_t *ret_length) {
+    char *mark = strrchr(line, '<');
+    if (!mark || mark < line + 2 || mark[-1] != '<' || mark[-2] != ' ')
+        return false;
+    char *end;
+    unsigned long long length = strtoull(mark + 1, &end, 10);
+    if (*end || (mark[1] && (mark[1] < '0' || mark[1] > '9')))
+        return false;
+    *ret_counted = mark[1] != '\0';
+    *ret_length = (size_t)length;
+    mark[-2] = '\0';
+    return true;
+}
+
+static void begin_payload(struct session *session, char *line) {
+    session->in_payload = true;
+    session->line = line;
+    session->payload_limit = command_payload_limit(line);
+    session->payload_refusal.code = 0;
+    if (!session->payload_limit)
+        session->payload_limit = SESSION_PAYLOAD_MAX; /* command_run says what is wrong */
+    if (session->payload_counted && session->payload_length > session->payload_limit)
+        refuse(&session->payload_refusal, REFUSED_TOO_LARGE, "payload-too-large", "",
+               "the payload has %zu bytes, at most %zu are taken", session->payload_length,
+               session->payload_limit);
+}
+
+static void end_payload(struct session *session, char *payload, size_t length) {
+    char *line = session->line;
+    session->line = NULL;
+    session->in_payload = false;
+    if (session->payload_refusal.code)
+        refuse_line(session, &session->payload_refusal);
+    else
+        run(session, line, payload, length);
+    free(line);
+}
+
+/* True if progress was made. A payload that is refused is read to its end and dropped as it comes.
+ */
+static bool read_counted(struct session *session) {
+    size_t have = buffer_length(&session->input);
+    if (session->payload_refusal.code) {
+        size_t dropped = have < session->payload_length ? have : session->payload_length;
+        buffer_consume(&session->input, dropped);
+        session->payload_length -= dropped;
+        if (session->payload_length)
+            return false;
+        end_payload(session, NULL, 0);
+        return true;
+    }
+    if (have < session->payload_length)
+        return false;
+    size_t length = session->payload_length;
+    char *payload = mem_alloc(length + 1);
+    memcpy(payload, buffer_bytes(&session->input), length);
+    buffer_consume(&session->input, length);
+    end_payload(session, payload, length);
+    mem_wipe_free(payload, length);
+    return true;
+}
+
+/* Length of the text before the first empty line, and of that line's end; false = not there yet. */
+static bool find_empty_line(struct session *session, size_t *ret_length, size_t *ret_end) {
+    const char *data = buffer_bytes(&session->input);
+    size_t have = buffer_length(&session->input);
+    size_t at = session->scanned;
+    for (const char *end; at < have && (end = memchr(data + at, '\n', have - at));) {
+        size_t line_end = (size_t)(end - data), length = line_end - at;
+        if (length == 0 || (length == 1 && data[at] == '\r')) {
+            *ret_length = at;
+            *ret_end = line_end + 1;
+            return true;
+        }
+        at = line_end + 1;
+    }
+    session->scanned = at; /* the beginning of the line that is not whole yet */
+    return false;
+}
+
+static bool read_uncounted(struct session *session) {
+    size_t length, end;
+    if (!find_empty_line(session, &length, &end)) {
+        if (buffer_length(&session->input) > session->payload_limit)
+            session_drop(session, "a payload that is too large and does not end");
+        return false;
+    }
+    if (length > session->payload_limit)
+        refuse(&session->payload_refusal, REFUSED_TOO_LARGE, "payload-too-large", "",
+               "the payload has more than %zu bytes", session->payload_limit);
+    char *payload = mem_alloc(length + 1);
+    memcpy(payload, buffer_bytes(&session->input), length);
+    buffer_consume(&session->input, end);
+    session->scanned = 0;
+    end_payload(session, payload, length);
+    mem_wipe_free(payload, length);
+    return true;
+}
+
+static bool read_line(struct session *session) {
+    const char *data = buffer_bytes(&session->input);
+    size_t have = buffer_length(&session->input);
+    const char *end = have > session->scanned
+                          ? memchr(data + session->scanned, '\n', have - session->scanned)
+                          : NULL;
+    if (!end) {
+        session->scanned = have;
+        if (have > SESSION_LINE_MAX)
+            session_drop(session, "a line of more than 64 KiB");
+        return false;
+    }
+    if ((size_t)(end - data) > SESSION_LINE_MAX) {
+        session_drop(session, "a line of more than 64 KiB");
+        return false;
+    }
+    char *line = take_line(session, (size_t)(end - data));
+    if (announces_payload(line, &session->payload_counted, &session->payload_length)) {
+        begin_payload(session, line);
+        return true;
+    }
+    if (line[strspn(line, " \t")])
+        run(session, line, NULL, 0);
+    free(line);
+    return true;
+}
+
+static bool may_read(const struct session *session) {
+    return !session->closed && !session->quitting && session->owed < SESSION_PIPELINE_MAX &&
+           buffer_length(&session->output) < SESSION_OUTPUT_HIGH;
+}
+
+static void consume_input(struct session *session) {
+    while (may_read(session) && buffer_length(&session->input)) {
+        bool progress = !session->in_payload       ? read_line(session)
+                        : session->payload_counted ? read_counted(session)
+                                                   : read_uncounted(session);
+        if (!progress)
+            break;
+    }
+    bool pause = !may_read(session);
+    if (session->closed || pause == session->paused)
+        return;
+    session->paused = pause;
+    if (pause)
+        loop_pause(session->server->loop, &session->source);
+    else
+        loop_resume(session->server->loop, &session->source);
+}
+
+static void session_data(struct loop_source *source, const void *data, size_t length,
+                         bool truncated, int error) {
+    (void)truncated; /* streams are not */
+    struct session *session = source->owner;
+    if (session->closed)
+        return;
+    if (length == 0 || error) {
+        session_drop(session, NULL);
+        return;
+    }
+    if (!buffer_append(&session->input, data, length)) {
+        session_drop(session, "no memory for its input");
+        return;
+    }
+    consume_input(session);
+    if (!session->closed)
+        session_pump(session);
+}
+
+/* ---- its life ---- */
+
+static void session_writable(struct loop_source *source) {
+    struct session *session = source->owner;
+    session->writing = false;
+    if (session->closed)
+        return;
+    session_pump(session);
+    if (!session->closed)
+        consume_input(session);
+    if (!session->closed)
+        session_pump(session);
+}
+
+static void session_gone(struct loop_source *source) {
+    struct session *session = source->owner;
+    buffer_deinit(&session->input);
+    buffer_deinit(&session->output);
+    if (session->line)
+        mem_wipe_string(session->line);
+    free(session);
+}
+
+static const struct loop_callbacks SESSION_CALLBACKS = { .on_data = session_data,
+                                                         .on_writable = session_writable,
+                                                         .on_closed = session_gone };
+
+struct session *session_new(struct admin *admin, struct server *server, int fd,
+                            const struct actor *actor, enum command_level level) {
+    struct session *session = mem_alloc(sizeof *session);
+    session->admin = admin;
+    session->server = server;
+    session->actor = *actor;
+    session->level = level;
+    session->last = &session->first;
+    session->source = (struct loop_source){
+        .fd = fd, .mode = LOOP_STREAM, .callbacks = &SESSION_CALLBACKS, .owner = session
+    };
+    if (loop_add(server->loop, &session->source) < 0) {
+        free(session);
+        return NULL;
+    }
+    struct session **head = admin_sessions(admin);
+    session->next = *head;
+    session->link = head;
+    if (session->next)
+        session->next->link = &session->next;
+    *head = session;
+    return session;
+}
+
+void session_drop(struct session *session, const char *why) {
+    if (session->closed)
+        return;
+    session->closed = true;
+    if (why)
+        log_warning("admin session of uid %u dropped: %s", session->actor.uid, why);
+    while (session->first) {
+        struct reply *reply = session->first;
+        session->first = reply->next;
+        reply->session = NULL;
+        if (reply->ready || !reply->staged)
+            reply_free(reply);
+    }
+    session->last = &session->first;
+    if (session->watch.asking)
+        session->watch.asking->session = NULL;
+    *session->link = session->next;
+    if (session->next)
+        session->next->link = session->link;
+    admin_session_closed(session->admin);
+    loop_close(session->server->loop, &session->source);
+}

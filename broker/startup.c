@@ -1,0 +1,454 @@
+/*
+ * How the broker comes up and goes down (server.h). Order at start: locks, store, boards (their
+ * generations are a floor for ours), a durable new start, catalogs, statuses, sockets, readiness.
+ * Nothing is published before the new start counter is on the disk.
+ */
+#include "server.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "admin.h"
+#include "log.h"
+#include "memory.h"
+#include "notify.h"
+#include "runtime.h"
+
+/* ---- directories ---- */
+
+static int explain_dir(const char *what, const char *path, int error) {
+    if (error == -EMEDIUMTYPE)
+        log_error("%s %s is not on tmpfs: plaintext keys would reach a disk. Choose one below /run "
+                  "or /dev/shm, or say --allow-disk-runtime",
+                  what, path);
+    else if (error == -EPERM)
+        log_error("%s %s is open to too many: chmod %s it", what, path,
+                  strcmp(what, "state directory") == 0 ? "700" : "755");
+    else if (error == -EBUSY)
+        log_error("another broker has the %s %s", what, path);
+    else if (error == -EACCES)
+        log_error("%s %s belongs to somebody else, or lies where this user may not go", what, path);
+    else
+        log_error("%s %s: %s", what, path, strerror(-error));
+    return error;
+}
+
+static int open_state(struct server *server) {
+    const char *path = server->options.state_dir;
+    int fd = runtime_open_dir(path, 0700, false);
+    if (fd < 0)
+        return explain_dir("state directory", path, fd);
+    server->state_fd = fd;
+    int lock = runtime_lock(fd);
+    if (lock < 0)
+        return explain_dir("state directory", path, lock);
+    server->state_lock_fd = lock;
+    return 0;
+}
+
+static void close_fd(int *fd) {
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+int server_open_runtime(struct server *server) {
+    const char *path = server->options.runtime_dir;
+    int fd = runtime_open_dir(path, 0755, !server->options.allow_disk_runtime);
+    if (fd < 0)
+        return explain_dir("runtime directory", path, fd);
+    int lock = runtime_lock(fd);
+    if (lock == -EBUSY && server->runtime_lock_fd >= 0) {
+        /* Only a part of it was wiped, and the lock is our own. */
+        lock = server->runtime_lock_fd;
+        server->runtime_lock_fd = -1;
+    }
+    if (lock < 0) {
+        close(fd);
+        return explain_dir("runtime directory", path, lock);
+    }
+    int pools = runtime_open_subdir(fd, KB_POOLS_DIR, 0755, (gid_t)-1);
+    if (pools < 0) {
+        close(fd);
+        close(lock);
+        return explain_dir("pools directory below", path, pools);
+    }
+    close_fd(&server->runtime_fd);
+    close_fd(&server->pools_fd);
+    close_fd(&server->runtime_lock_fd);
+    server->runtime_fd = fd;
+    server->pools_fd = pools;
+    server->runtime_lock_fd = lock;
+    return 0;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b) {
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+bool server_runtime_is_in_place(const struct server *server) {
+    struct stat ours, theirs;
+    if (stat(server->options.runtime_dir, &theirs) < 0 || fstat(server->runtime_fd, &ours) < 0 ||
+        !same_file(&ours, &theirs))
+        return false;
+    return fstatat(server->runtime_fd, KB_POOLS_DIR, &theirs, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstat(server->pools_fd, &ours) == 0 && same_file(&ours, &theirs);
+}
+
+/* ---- outlets ---- */
+
+int server_open_outlet(struct server *server, const struct model_pool *pool,
+                       struct refusal *refusal) {
+    const struct pool_record *record = pool->record;
+    gid_t gid;
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
+        if (strcmp(outlet->name, record->name) == 0)
+            return refuse(refusal, REFUSED_UNAVAILABLE, "still-deleting", "POOL",
+                          "a pool of that name is still being deleted: try again");
+    if (!runtime_find_group(record->group, &gid))
+        return refuse(refusal, REFUSED_NOT_FOUND, "no-such-group", "group",
+                      "this host has no group %.64s", record->group);
+    struct outlet *outlet = mem_alloc(sizeof *outlet);
+    uint64_t generation;
+    int error = outlet_open(outlet, server, record, gid, &generation);
+    if (error) {
+        free(outlet);
+        unlinkat(server->pools_fd, record->name, AT_REMOVEDIR); /* only if it is empty */
+        if (error == -EPERM)
+            return refuse(refusal, REFUSED_RULE, "cannot-chgrp", "group",
+                          "the broker may not give files to group %.64s: make its user a member, "
+                          "or run it as root",
+                          record->group);
+        return refuse(refusal, REFUSED_UNAVAILABLE, "runtime-unavailable", "",
+                      "cannot make the pool's runtime directory: %s", strerror(-error));
+    }
+    /* A board that was left behind may show a higher start than ours; generations never go back. */
+    if (server->start && generation >> KB_GENERATION_START_SHIFT >= server->start &&
+        generation > (server->start << KB_GENERATION_START_SHIFT | server->changes))
+        log_warning("pool %s: a board was left behind by a later start", record->name);
+    outlet->publication.generation = 0;
+    board_set_broker(&outlet->publication.board, server->start, (uint32_t)getpid());
+    board_beat(&outlet->publication.board, server->now.mono_ms);
+    map_set(&server->outlets, record->id, outlet);
+    return 0;
+}
+
+void server_close_outlet(struct server *server, uint64_t pool_id, bool retire) {
+    struct outlet *outlet = map_remove(&server->outlets, pool_id);
+    if (outlet)
+        outlet_close(outlet, retire);
+}
+
+int server_regroup_outlet(struct server *server, const struct model_pool *pool, const char *group,
+                          struct refusal *refusal) {
+    struct outlet *outlet = map_get(&server->outlets, pool->record->id);
+    gid_t gid;
+    if (!outlet || !runtime_find_group(group, &gid))
+        return refuse(refusal, REFUSED_NOT_FOUND, "no-such-group", "group",
+                      "this host has no group %.64s", group);
+    if (gid == (gid_t)-1)
+        gid = getegid();
+    int error = outlet_regroup(outlet, gid);
+    if (!error)
+        return 0;
+    return refuse(refusal, REFUSED_RULE, "cannot-chgrp", "group",
+                  "the broker may not give files to group %.64s (%s): make its user a member, or "
+                  "run it as root",
+                  group, strerror(-error));
+}
+
+/* ---- what a former broker left ---- */
+
+/* Directories of pools that are not in the store any more: tell attached workers, remove them. */
+static void remove_orphan(struct server *server, const char *name, uint64_t *floor) {
+    int dir_fd = openat(server->pools_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir_fd < 0)
+        return;
+    struct publication orphan;
+    uint64_t generation = 0;
+    if (faccessat(dir_fd, KB_BOARD_FILE, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ||
+        publication_open(&orphan, 0, dir_fd, &generation) < 0) {
+        close(dir_fd);
+        unlinkat(server->pools_fd, name, AT_REMOVEDIR);
+        return;
+    }
+    log_info("pool %s is not in the store: removing what is left of it", name);
+    publication_retire(&orphan, generation + 1);
+    unlinkat(server->pools_fd, name, AT_REMOVEDIR);
+    if (generation + 1 > *floor)
+        *floor = generation + 1;
+}
+
+static void remove_orphans(struct server *server, uint64_t *floor) {
+    int fd = openat(server->pools_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir)
+        return;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (entry->d_name[0] != '.' && !model_find_pool(server->model, entry->d_name))
+            remove_orphan(server, entry->d_name, floor);
+    closedir(dir);
+}
+
+static int open_outlets(struct server *server, uint64_t *floor) {
+    size_t i = 0;
+    for (const struct model_pool *pool; (pool = map_next(&server->model->pools, &i));) {
+        gid_t gid;
+        if (!runtime_find_group(pool->record->group, &gid)) {
+            log_error("pool %s: this host has no group %s any more; only the broker's own user "
+                      "may use the pool",
+                      pool->record->name, pool->record->group);
+            gid = getegid();
+        }
+        struct outlet *outlet = mem_alloc(sizeof *outlet);
+        uint64_t generation = 0;
+        int error = outlet_open(outlet, server, pool->record, gid, &generation);
+        if (error) {
+            log_error("pool %s: its runtime directory: %s", pool->record->name, strerror(-error));
+            free(outlet);
+            return error;
+        }
+        if (generation > *floor)
+            *floor = generation;
+        map_set(&server->outlets, pool->record->id, outlet);
+    }
+    return 0;
+}
+
+/* ---- the store ---- */
+
+static void load_pool(void *userdata, struct pool_record *record) {
+    struct server *server = userdata;
+    committer_load_pool(server->committer, record);
+    model_load_pool(server->model, record);
+}
+
+static void load_key(void *userdata, struct key_record *record, uint64_t rank,
+                     const struct key_state *state) {
+    struct server *server = userdata;
+    committer_load_key(server->committer, record, rank);
+    model_load_key(server->model, record, rank, state);
+}
+
+static int load(struct server *server) {
+    char problem[256] = "";
+    struct store_options options = { .state_dir_fd = server->state_fd,
+                                     .master_key_file = server->options.master_key_file,
+                                     .events_kept = server->options.events_kept };
+    struct store *store;
+    int error = store_open(&store, &options, problem);
+    if (error) {
+        log_error("the store cannot be opened: %s", problem);
+        return error;
+    }
+    server->store = store;
+    server->model = model_new();
+    server->committer = committer_new(store);
+    struct store_loader loader = { .userdata = server, .pool = load_pool, .key = load_key };
+    uint64_t next_id;
+    bool same_boot;
+    error = store_load(store, &loader, &next_id, &server->last_event, &same_boot, problem);
+    if (error) {
+        log_error("the store cannot be read: %s", problem);
+        return error;
+    }
+    uint64_t floor = 0;
+    error = open_outlets(server, &floor);
+    if (error)
+        return error;
+    remove_orphans(server, &floor);
+    error = store_begin_start(store, floor, &server->start);
+    if (error) {
+        log_error("the store cannot be written: %s", strerror(-error));
+        return error;
+    }
+    model_loaded(server->model, next_id, same_boot, server_next_generation(server), server->now);
+    return 0;
+}
+
+/* ---- the process ---- */
+
+/* Keys are in this process's memory: no core files, no debugger of the same user, and as many
+ * descriptors as the system allows. */
+static void protect_process(void) {
+    struct rlimit none = { 0, 0 }, files;
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static void on_signal(struct loop_source *source) {
+    struct server *server = source->owner;
+    struct signalfd_siginfo info;
+    while (read(source->fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            server_reload(server);
+        else
+            server->stopping = true;
+    }
+}
+
+static void on_commit(struct loop_source *source) {
+    server_group_done(source->owner);
+}
+
+static void source_closed(struct loop_source *source) {
+    (void)source; /* embedded in the server */
+}
+
+static const struct loop_callbacks SIGNAL_CALLBACKS = { .on_ready = on_signal,
+                                                        .on_closed = source_closed };
+static const struct loop_callbacks COMMIT_CALLBACKS = { .on_ready = on_commit,
+                                                        .on_closed = source_closed };
+
+static int watch_signals(struct server *server) {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    int fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    server->signal_source = (struct loop_source){
+        .fd = fd, .mode = LOOP_READABLE, .callbacks = &SIGNAL_CALLBACKS, .owner = server
+    };
+    return loop_add(server->loop, &server->signal_source);
+}
+
+static int start_committer(struct server *server) {
+    int fd;
+    int error = committer_start(server->committer, &fd);
+    if (error)
+        return error;
+    server->store = NULL;               /* the committer's from now on */
+    fd = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* the loop closes what it watched */
+    if (fd < 0)
+        return -errno;
+    server->commit_source = (struct loop_source){
+        .fd = fd, .mode = LOOP_READABLE, .callbacks = &COMMIT_CALLBACKS, .owner = server
+    };
+    return 0;
+}
+
+/* The first publication of every pool, before anybody is served. */
+static int publish_first(struct server *server) {
+    server->republish = true;
+    server->store_ok = true;
+    server_flush(server);
+    while (server->committing) {
+        struct pollfd ready = { .fd = server->commit_source.fd, .events = POLLIN };
+        if (poll(&ready, 1, -1) < 0 && errno != EINTR)
+            return -errno;
+        server_group_done(server);
+    }
+    if (!server->store_ok) {
+        log_error("nothing can be published: %s", server->store_problem);
+        return -EIO;
+    }
+    return 0;
+}
+
+int server_start(struct server *server) {
+    server->state_fd = server->runtime_fd = server->pools_fd = -1;
+    server->state_lock_fd = server->runtime_lock_fd = -1;
+    server->now = server->started = moment_now();
+    server->wall_offset_ms = server->now.wall_ms - server->now.mono_ms;
+    server->next_beat_mono = server->now.mono_ms;
+    server->gathering = group_new();
+    protect_process();
+    int error = open_state(server);
+    if (!error)
+        error = server_open_runtime(server);
+    if (!error)
+        error = load(server);
+    if (!error)
+        error = loop_new(&server->loop, server->options.loop);
+    if (!error)
+        error = watch_signals(server);
+    if (!error)
+        error = start_committer(server);
+    if (!error)
+        error = publish_first(server);
+    if (!error)
+        error = loop_add(server->loop, &server->commit_source);
+    if (!error)
+        error = admin_open(&server->admin, server);
+    if (error)
+        return error;
+    log_info("serving %zu pools with %zu keys, start %llu, %s loop", server->model->pools.count,
+             server->model->keys.count, (unsigned long long)server->start,
+             loop_stats(server->loop)->name);
+    notify_send("READY=1");
+    return 0;
+}
+
+void server_reload(struct server *server) {
+    log_info("SIGHUP: publishing everything again");
+    server->reload = true; /* the committer has the store: it checks the master key */
+    server->republish = true;
+}
+
+static void finish_commits(struct server *server) {
+    /* What is already true (statuses that reports changed) and what was asked for goes to the disk.
+     */
+    for (int round = 0; round < 2 && server->committer && server->store_ok; round++) {
+        while (server->committing) {
+            struct pollfd ready = { .fd = server->commit_source.fd, .events = POLLIN };
+            poll(&ready, 1, 1000);
+            server_group_done(server);
+        }
+        if (round == 0)
+            server_flush(server);
+    }
+}
+
+void server_shut_down(struct server *server) {
+    notify_send("STOPPING=1");
+    if (server->admin) /* it came up whole */
+        finish_commits(server);
+    if (server->committer) {
+        group_free(committer_stop(server->committer));
+        if (server->store)
+            server->store = NULL; /* freed with the committer */
+        committer_free(server->committer);
+    }
+    server->admin = admin_close(server->admin);
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
+        outlet_close(outlet, false);
+    map_deinit(&server->outlets);
+    if (server->loop) {
+        if (server->signal_source.owner)
+            loop_close(server->loop, &server->signal_source);
+        if (server->commit_source.owner)
+            loop_close(server->loop, &server->commit_source);
+        /* The loop lets go of what was closed. */
+        for (int turn = 0; turn < 8; turn++)
+            loop_turn(server->loop, 0);
+        loop_free(server->loop);
+    }
+    server->gathering = group_free(server->gathering);
+    model_free(server->model);
+    close_fd(&server->pools_fd);
+    close_fd(&server->runtime_lock_fd);
+    close_fd(&server->runtime_fd);
+    close_fd(&server->state_lock_fd);
+    close_fd(&server->state_fd);
+}

@@ -1,0 +1,358 @@
+/*
+ * How a key's status changes: reports, recoveries, expiries, enable and disable. Part of the model
+ * (model.h): pure; called by the report socket, the clock and the commands.
+ *
+ * A report that is not stale may only worsen a status (cooling → longer cooling → exceeded → error)
+ * and never touches disabled or expired keys, so reports that were in flight together add up to the
+ * same result in any order, and none can undo what an operator did after its request began.
+ */
+#include "model.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include <keybroker_shared/report.h>
+
+#include "model_text.h"
+
+enum {
+    BACKOFF_FIRST_MS = 30 * 1000, /* 30 s, doubling, at most 30 min */
+    BACKOFF_MOST_MS = 30 * 60 * 1000,
+    BACKOFF_LEVEL_MAX = 16,
+    HINT_MOST_MS = 24 * 60 * 60 * 1000, /* a vendor's hint is believed for at most a day */
+    STEADY_LEAST_MS =
+        60 * 1000, /* normal for this long (or the last cooling): back-off starts over */
+    PERMISSION_EVENT_MS = 60 * 1000, /* repeats of a PERMISSION event are counted, not logged */
+};
+
+const char *model_fate_name(enum report_fate fate) {
+    static const char *const NAMES[FATE_COUNT] = {
+        [FATE_APPLIED] = "applied", [FATE_EXTENDED] = "extended", [FATE_UNCHANGED] = "unchanged",
+        [FATE_STALE] = "stale",     [FATE_NOTED] = "noted",       [FATE_UNKNOWN] = "unknown_key",
+        [FATE_FORGED] = "forged",
+    };
+    return fate < FATE_COUNT ? NAMES[fate] : "?";
+}
+
+void model_set_recovery(struct model_key *key, struct moment now) {
+    struct key_state *state = &key->state;
+    const struct recovery *policy = state->status == KB_STATUS_EXCEEDED
+                                        ? &key->pool->exceeded_recovery
+                                        : &key->pool->error_recovery;
+    state->deadline_wall = recovery_at_ms(policy, state->status_since_ms, now.wall_ms);
+    int64_t left = state->deadline_wall - now.wall_ms;
+    state->deadline_mono = state->deadline_wall ? now.mono_ms + (left > 1 ? left : 1) : 0;
+}
+
+/* ---- transitions ---- */
+
+struct why {
+    uint32_t outcome; /* 0 = not a report */
+    uint32_t http_status;
+    const char *vendor_code;
+    const char *reason;
+    int64_t cooling_ms; /* for KB_STATUS_COOLING */
+};
+
+static void become(struct model *model, const struct cause *cause, struct model_key *key,
+                   kb_status status, const struct why *why, struct changeset *set) {
+    struct key_state before = key->state;
+    struct key_state *state = &key->state;
+    state->status = status;
+    state->status_since_ms = cause->now.wall_ms;
+    state->deadline_mono = state->deadline_wall = 0;
+    snprintf(state->reason, sizeof state->reason, "%s", why->reason);
+    if (status == KB_STATUS_NORMAL) {
+        state->normal_since_mono = cause->now.mono_ms;
+        state->valid_since = VALID_SINCE_PENDING;
+    }
+    if (status == KB_STATUS_COOLING) {
+        state->cooling_ms = why->cooling_ms;
+        state->deadline_mono = cause->now.mono_ms + why->cooling_ms;
+        state->deadline_wall = cause->now.wall_ms + why->cooling_ms;
+    }
+    if (status == KB_STATUS_EXCEEDED || status == KB_STATUS_ERROR)
+        model_set_recovery(key, cause->now);
+    changeset_state(set, key->pool->record->id, key->record->id, &before, state);
+    struct event event = model_event(cause, EVENT_STATUS, key->pool, key);
+    event.from = before.status;
+    event.to = status;
+    event.outcome = why->outcome;
+    event.http_status = why->http_status;
+    snprintf(event.vendor_code, sizeof event.vendor_code, "%s", why->vendor_code);
+    snprintf(event.reason, sizeof event.reason, "%s", why->reason);
+    changeset_event(set, &event);
+    model_schedule(model, key);
+}
+
+/* ---- enable and disable ---- */
+
+static int refuse_expired(const struct model_key *key, const char *verb, struct refusal *refusal) {
+    return refuse(refusal, REFUSED_RULE, "key-expired", "KEY", "%s has expired and can't be %s: %s",
+                  key->record->name, verb,
+                  model_is_default(key) ? "set a future expiry first"
+                                        : "it can be shown, moved and deleted");
+}
+
+int model_enable_key(struct model *model, const struct cause *cause, struct model_key *key,
+                     struct changeset *set, struct refusal *refusal) {
+    if (model_status(key, cause->now.wall_ms) == KB_STATUS_EXPIRED)
+        return refuse_expired(key, "enabled", refusal);
+    if (key->state.status == KB_STATUS_NORMAL && !key->state.backoff)
+        return 0;
+    key->state.backoff = 0;
+    struct why why = { .vendor_code = "", .reason = "enabled" };
+    become(model, cause, key, KB_STATUS_NORMAL, &why, set);
+    key->pending++;
+    return 0;
+}
+
+int model_disable_key(struct model *model, const struct cause *cause, struct model_key *key,
+                      struct changeset *set, struct refusal *refusal) {
+    if (model_status(key, cause->now.wall_ms) == KB_STATUS_EXPIRED)
+        return refuse_expired(key, "disabled", refusal);
+    if (key->state.status == KB_STATUS_DISABLED)
+        return 0;
+    struct why why = { .vendor_code = "", .reason = "disabled" };
+    become(model, cause, key, KB_STATUS_DISABLED, &why, set);
+    key->pending++;
+    return 0;
+}
+
+/* ---- reports ---- */
+
+static bool is_stale(const struct model_key *key, const struct report *report) {
+    return key->pending || report->generation < key->state.valid_since;
+}
+
+static void remember_failure(struct model_key *key, const struct cause *cause,
+                             const struct report *report) {
+    struct key_state *state = &key->state;
+    state->last_failure_ms = cause->now.wall_ms;
+    state->last_outcome = report->outcome;
+    state->http_status = report->http_status;
+    snprintf(state->vendor_code, sizeof state->vendor_code, "%s", report->vendor_code);
+}
+
+static struct why why_of(const struct report *report) {
+    static const char *const REASONS[] = { [KB_INVALID] = "the vendor refuses the key",
+                                           [KB_QUOTA] = "quota or balance used up",
+                                           [KB_RATE] = "rate limit" };
+    return (struct why){ .outcome = report->outcome,
+                         .http_status = report->http_status,
+                         .vendor_code = report->vendor_code,
+                         .reason = REASONS[report->outcome] };
+}
+
+/* How long to cool without a hint: doubles with every cooling that began without one, until a
+ * success or a steady time between. */
+static int64_t backoff_ms(struct model_key *key, struct moment now) {
+    struct key_state *state = &key->state;
+    int64_t steady = state->cooling_ms > STEADY_LEAST_MS ? state->cooling_ms : STEADY_LEAST_MS;
+    if (now.mono_ms - state->normal_since_mono >= steady)
+        state->backoff = 0;
+    int64_t wait = BACKOFF_FIRST_MS;
+    for (uint32_t level = 0; level < state->backoff && wait < BACKOFF_MOST_MS; level++)
+        wait *= 2;
+    if (state->backoff < BACKOFF_LEVEL_MAX)
+        state->backoff++;
+    return wait < BACKOFF_MOST_MS ? wait : BACKOFF_MOST_MS;
+}
+
+static enum report_fate cool(struct model *model, const struct cause *cause, struct model_key *key,
+                             const struct report *report, struct changeset *set) {
+    struct key_state *state = &key->state;
+    bool hinted = report->hint_ms != KB_NO_HINT && report->hint_ms != 0;
+    int64_t hint = report->hint_ms < HINT_MOST_MS ? (int64_t)report->hint_ms : HINT_MOST_MS;
+    if (state->status == KB_STATUS_COOLING) {
+        int64_t longer = hinted ? cause->now.mono_ms + hint - state->deadline_mono : 0;
+        if (longer <= 0)
+            return FATE_UNCHANGED;
+        struct key_state before = *state;
+        state->deadline_mono += longer;
+        state->deadline_wall += longer;
+        state->cooling_ms += longer;
+        changeset_state(set, key->pool->record->id, key->record->id, &before, state);
+        model_schedule(model, key);
+        return FATE_EXTENDED;
+    }
+    if (state->status != KB_STATUS_NORMAL)
+        return FATE_UNCHANGED;
+    struct why why = why_of(report);
+    why.cooling_ms = hinted ? hint : backoff_ms(key, cause->now);
+    become(model, cause, key, KB_STATUS_COOLING, &why, set);
+    return FATE_APPLIED;
+}
+
+static enum report_fate worsen(struct model *model, const struct cause *cause,
+                               struct model_key *key, kb_status status, const struct report *report,
+                               struct changeset *set) {
+    if (key->state.status >= status) /* the statuses up to disabled ascend from good to bad */
+        return FATE_UNCHANGED;
+    struct why why = why_of(report);
+    become(model, cause, key, status, &why, set);
+    return FATE_APPLIED;
+}
+
+static enum report_fate judge_failure(struct model *model, const struct cause *cause,
+                                      struct model_key *key, const struct report *report,
+                                      struct changeset *set) {
+    if (is_stale(key, report))
+        return FATE_STALE;
+    if (key->state.status == KB_STATUS_DISABLED ||
+        model_status(key, cause->now.wall_ms) == KB_STATUS_EXPIRED)
+        return FATE_UNCHANGED;
+    remember_failure(key, cause, report);
+    if (report->outcome == KB_RATE)
+        return cool(model, cause, key, report, set);
+    return worsen(model, cause, key,
+                  report->outcome == KB_QUOTA ? KB_STATUS_EXCEEDED : KB_STATUS_ERROR, report, set);
+}
+
+static bool concerns_account(const struct model_pool *pool, const struct report *report) {
+    if (report->scope == KB_SCOPE_KEY || report->scope == KB_SCOPE_REQUEST)
+        return false;
+    if (report->scope == KB_SCOPE_ACCOUNT || report->outcome == KB_QUOTA)
+        return true;
+    return report->outcome == KB_RATE && pool->vendor && pool->vendor->rate_is_account;
+}
+
+/* A failure reaches the key, or every key of its account; each is judged by itself. What became of
+ * the reported key is the answer, unless another's status changed. */
+static enum report_fate report_failure(struct model *model, const struct cause *cause,
+                                       struct model_key *key, const struct report *report,
+                                       struct changeset *set) {
+    enum report_fate fate = judge_failure(model, cause, key, report, set);
+    if (!key->account_link || !concerns_account(key->pool, report))
+        return fate;
+    struct model_key *mate = model_account_first(model, key);
+    for (; mate; mate = mate->account_next)
+        if (mate != key && judge_failure(model, cause, mate, report, set) == FATE_APPLIED)
+            fate = FATE_APPLIED;
+    return fate;
+}
+
+static enum report_fate report_success(struct model_key *key, const struct report *report,
+                                       struct changeset *set) {
+    if (is_stale(key, report))
+        return FATE_STALE;
+    if (!key->state.backoff || key->state.status != KB_STATUS_NORMAL)
+        return FATE_UNCHANGED;
+    struct key_state before = key->state;
+    key->state.backoff = 0;
+    changeset_state(set, key->pool->record->id, key->record->id, &before, &key->state);
+    return FATE_EXTENDED;
+}
+
+static enum report_fate report_permission(const struct cause *cause, struct model_key *key,
+                                          const struct report *report, struct changeset *set) {
+    if (cause->now.mono_ms - key->permission_mono < PERMISSION_EVENT_MS)
+        return FATE_NOTED;
+    key->permission_mono = cause->now.mono_ms;
+    struct event event = model_event(cause, EVENT_REPORT, key->pool, key);
+    event.outcome = report->outcome;
+    event.http_status = report->http_status;
+    snprintf(event.vendor_code, sizeof event.vendor_code, "%s", report->vendor_code);
+    snprintf(event.reason, sizeof event.reason, "the key may not do this request");
+    changeset_event(set, &event);
+    return FATE_NOTED;
+}
+
+enum report_fate model_report(struct model *model, const struct cause *cause,
+                              struct model_pool *pool, const struct report *report,
+                              uint64_t current_generation, struct changeset *set) {
+    struct model_key *key = model_key_by_id(model, report->key_id);
+    if (!key || key->pool != pool)
+        return FATE_UNKNOWN;
+    if (report->generation > current_generation || report->outcome < KB_SUCCESS ||
+        report->outcome > KB_NETWORK)
+        return FATE_FORGED;
+    if (!is_stale(key, report))
+        key->state.reports[report->outcome] += report->count;
+    switch (report->outcome) {
+    case KB_SUCCESS:
+        return report_success(key, report, set);
+    case KB_PERMISSION:
+        return report_permission(cause, key, report, set);
+    case KB_INVALID:
+    case KB_QUOTA:
+    case KB_RATE:
+        return report_failure(model, cause, key, report, set);
+    default: /* OVERLOAD, NETWORK, REQUEST: not the key's fault */
+        return FATE_NOTED;
+    }
+}
+
+/* ---- the clock ---- */
+
+static void recover(struct model *model, struct moment now, struct model_key *key,
+                    struct changeset *set) {
+    struct cause cause = { .now = now, .actor = { .kind = ACTOR_BROKER } };
+    struct why why = { .vendor_code = "",
+                       .reason =
+                           key->state.status == KB_STATUS_COOLING ? "cooling over" : "recovered" };
+    become(model, &cause, key, KB_STATUS_NORMAL, &why, set);
+}
+
+static void note_expiry(struct moment now, struct model_key *key, struct changeset *set) {
+    struct cause cause = { .now = now, .actor = { .kind = ACTOR_BROKER } };
+    struct event event = model_event(&cause, EVENT_EXPIRED, key->pool, key);
+    event.from = key->state.status;
+    event.to = KB_STATUS_EXPIRED;
+    snprintf(event.reason, sizeof event.reason, "its time passed");
+    key->expiry_seen = true;
+    changeset_event(set, &event);
+}
+
+bool model_tick(struct model *model, struct moment now, unsigned limit, struct changeset *set) {
+    while (limit && heap_first(&model->recoveries) <= now.mono_ms) {
+        struct heap_entry due = heap_pop(&model->recoveries);
+        struct model_key *key = model_key_by_id(model, due.key_id);
+        /* Not if the deadline moved since; nor while a command is staged: its publication or
+         * undoing schedules the key anew. */
+        if (!key || key->state.deadline_mono != due.when || key->pending)
+            continue;
+        recover(model, now, key, set);
+        limit--;
+    }
+    while (limit && heap_first(&model->expiries) <= now.wall_ms) {
+        struct heap_entry due = heap_pop(&model->expiries);
+        struct model_key *key = model_key_by_id(model, due.key_id);
+        if (!key || key->expiry_seen || key->record->expires_at_ms != due.when)
+            continue;
+        note_expiry(now, key, set);
+        limit--;
+    }
+    return heap_first(&model->recoveries) <= now.mono_ms ||
+           heap_first(&model->expiries) <= now.wall_ms;
+}
+
+int64_t model_next_tick(const struct model *model, struct moment now) {
+    int64_t recovery = heap_first(&model->recoveries), expiry = heap_first(&model->expiries);
+    if (expiry != INT64_MAX)
+        expiry = expiry - now.wall_ms + now.mono_ms;
+    return recovery < expiry ? recovery : expiry;
+}
+
+void model_clock_stepped(struct model *model, struct moment now) {
+    size_t i = 0;
+    heap_clear(&model->recoveries);
+    heap_clear(&model->expiries);
+    for (struct model_key *key; (key = map_next(&model->keys, &i));) {
+        struct key_state *state = &key->state;
+        const struct recovery *policy = state->status == KB_STATUS_EXCEEDED
+                                            ? &key->pool->exceeded_recovery
+                                            : &key->pool->error_recovery;
+        bool calendar = (state->status == KB_STATUS_EXCEEDED || state->status == KB_STATUS_ERROR) &&
+                        (policy->kind == RECOVERY_DAILY || policy->kind == RECOVERY_MONTHLY);
+        if (state->deadline_mono && calendar)
+            model_set_recovery(key, now);
+        else if (state->deadline_mono)
+            state->deadline_wall = now.wall_ms + state->deadline_mono - now.mono_ms;
+        if (state->deadline_mono)
+            model_mark_dirty(model, key);
+        if (key->expiry_seen && model_status(key, now.wall_ms) != KB_STATUS_EXPIRED)
+            key->expiry_seen = false;
+        model_schedule(model, key);
+    }
+}

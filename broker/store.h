@@ -1,0 +1,102 @@
+/*
+ * The store: the broker's private LMDB, the one place where an acknowledged change must survive.
+ * Records are sealed by the vault. Used by one thread at a time: main at start, the store thread
+ * after. Besides the catalog writer, only its files (store*.c) call mdb_*.
+ *
+ * Hazards (LMDB 0.9.24): its descriptors come without O_CLOEXEC; a full disk shows as EIO; a
+ * meta-page write error poisons the environment until it is reopened; after a failed fdatasync the
+ * next may lie. So a failed commit closes the environment, and store_reopen brings it back. Never
+ * WRITEMAP, NOSYNC, NOMETASYNC. One LMDB file (MDB_NOSUBDIR) "store.mdb" in the state directory,
+ * which is 0700. The map grows by itself: before a transaction when little is free, and when a
+ * group does not fit it is aborted, the map is made larger and the group is applied again. The file
+ * is sparse and as long as the map (store_size_bytes tells what is used).
+ *
+ * Tables: meta (format version, wrapped data key, start counter, next id, event sequence, boot id),
+ * pools, keys, ranks, states, events.
+ */
+#ifndef BROKER_STORE_H
+#define BROKER_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "change.h"
+#include "event.h"
+#include "record.h"
+
+enum { STORE_FORMAT = 1, STORE_EVENTS_DEFAULT = 100000 };
+
+struct store;
+
+/* The calls that can fail in a disk's many ways; tests replace them. */
+struct store_faults {
+    int (*before_commit)(void *userdata); /* 0, or an errno to fail the commit with; may sleep */
+    void *userdata;
+};
+
+struct store_options {
+    int state_dir_fd;            /* mode 0700, locked by the caller, open as long as the store */
+    const char *master_key_file; /* NULL: $CREDENTIALS_DIRECTORY/master.key, else master.key in the
+                                    state dir */
+    uint64_t events_kept;        /* 0 = STORE_EVENTS_DEFAULT */
+    const struct store_faults *faults; /* NULL = none */
+};
+
+/*
+ * Open or make the store. A master key is made only where no store exists yet. A missing or wrong
+ * master key, a store of a newer format, or one that is no LMDB file: a clear sentence in `error`,
+ * nothing is written. Older formats are migrated in one transaction. 0 or -errno.
+ */
+int store_open(struct store **ret_store, const struct store_options *options, char error[256]);
+
+/* Call once, after store_open (store_load may come before or after). The start counter is
+ * incremented to more than both its old value and `generation_floor >> KB_GENERATION_START_SHIFT`,
+ * and the machine's boot is noted, durably. 0 or -errno: then the broker must not publish. */
+int store_begin_start(struct store *store, uint64_t generation_floor, uint64_t *ret_start);
+struct store *store_close(struct store *store); /* NULL allowed; returns NULL */
+
+/* Does the master key file still open this store? 0, or -errno with a sentence. */
+int store_check_master(struct store *store, char error[256]);
+
+/* Everything, at start. Records are the callee's to keep (one reference each). Stops at the first
+ * record that does not authenticate, and at a key without its rank or state: -EBADMSG with a
+ * sentence naming it. same_boot: monotonic times in states were taken since the machine booted.
+ * Pools come before their keys. */
+struct store_loader {
+    void *userdata;
+    void (*pool)(void *userdata, struct pool_record *record);
+    void (*key)(void *userdata, struct key_record *record, uint64_t rank,
+                const struct key_state *state);
+};
+int store_load(struct store *store, const struct store_loader *loader, uint64_t *ret_next_id,
+               uint64_t *ret_last_event, bool *ret_same_boot, char error[256]);
+
+/*
+ * One group: begin, apply any number of changesets in order, then commit (durable when it returns
+ * 0) or abort. Events in the changesets are given their sequence numbers in place; older ones are
+ * trimmed in the same transaction. `next_id` is stored with the group. The changes must stay as
+ * they are until the group is committed or aborted: it may have to be applied again in a larger
+ * map. Any failure (-errno) aborts the group; after a failed commit the environment is closed and
+ * every call but store_reopen, store_is_broken and store_close fails -EIO.
+ */
+int store_begin(struct store *store);
+int store_apply(struct store *store, struct changeset *set);
+int store_commit(struct store *store, uint64_t next_id);
+void store_abort(struct store *store);
+bool store_is_broken(const struct store *store);
+
+/* Bring a broken store back, and prove it with a durable write; on failure it stays broken and may
+ * be tried again. -ESTALE: the disk does not hold what was acknowledged last (the failed group went
+ * through after all, or older ones were lost): only a new start, which loads anew, can go on. */
+int store_reopen(struct store *store);
+
+/* Events seq > `after`, oldest first, at most `limit`, into a new array. *ret_oldest: the oldest
+ * kept (a gap if it is > after + 1), *ret_last: the newest. Count or -errno. */
+int store_events(struct store *store, uint64_t after, size_t limit, struct event **ret_events,
+                 uint64_t *ret_oldest, uint64_t *ret_last);
+
+/* Bytes in use by the store file, for metrics. */
+uint64_t store_size_bytes(const struct store *store);
+
+#endif

@@ -1,0 +1,320 @@
+/*
+ * The store's LMDB file: what is checked before LMDB touches it, the environment, its growth and
+ * the commit. Called by the store's other files only; knows nothing of what the records mean.
+ */
+#include "store_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    MAP_FIRST_BYTES = 16 << 20,
+    ROOM_LEAST_BYTES = 4 << 20, /* at least so much is free when a transaction begins */
+    MAP_STEP_BYTES = 1 << 20,
+};
+
+int store_errno(int rc) {
+    switch (rc) {
+    case MDB_SUCCESS:
+        return 0;
+    case MDB_NOTFOUND:
+        return -ENOENT;
+    case MDB_MAP_FULL:
+        return -ENOSPC;
+    case MDB_CORRUPTED:
+    case MDB_INVALID:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_VERSION_MISMATCH:
+    case MDB_INCOMPATIBLE:
+        return -EUCLEAN;
+    case MDB_TXN_FULL:
+        return -EFBIG;
+    default:
+        return rc > 0 ? -rc : -EIO;
+    }
+}
+
+/* ---- inspection ---- */
+
+/*
+ * LMDB maps the file and follows page numbers without asking how long the file is: a truncated one
+ * is a SIGBUS. So its two meta pages are read first. Layout (LMDB 0.9, 64-bit, native byte order):
+ * a page header of 16 bytes (flags at 10), then magic, version, address, map size, two database
+ * records of 48 bytes (the first field of the first one is the page size, the root page is their
+ * last), the last page's number and the transaction's. LMDB itself does not always write the last
+ * pages of a transaction (those that were freed again within it), so in general a file may be
+ * shorter than its last page number says; this store's never is, because store_txn_begin extends it
+ * to the whole map before anything is written.
+ */
+enum {
+    META_FLAGS_AT = 10,
+    META_MAGIC_AT = 16,
+    META_VERSION_AT = 20,
+    META_PAGE_SIZE_AT = 40,
+    META_FREE_ROOT_AT = 80,
+    META_MAIN_ROOT_AT = 128,
+    META_LAST_PAGE_AT = 136,
+    META_SIZE = 152,
+    META_FLAG = 0x08,
+    META_VERSION = 1,
+    PAGE_SIZE_LEAST = 512,
+    PAGE_SIZE_MOST = 65536,
+};
+#define META_MAGIC 0xBEEFC0DEu
+#define NO_PAGE UINT64_MAX
+
+static uint32_t native_u32(const unsigned char *bytes) {
+    uint32_t value;
+    memcpy(&value, bytes, sizeof(value));
+    return value;
+}
+
+static uint64_t native_u64(const unsigned char *bytes) {
+    uint64_t value;
+    memcpy(&value, bytes, sizeof(value));
+    return value;
+}
+
+static bool root_is_within(uint64_t root, uint64_t last_page) {
+    return root == NO_PAGE || (root >= 2 && root <= last_page);
+}
+
+/* What is wrong with the meta page at `offset`, or NULL. *page_size: 0 = take it from this page. */
+static const char *check_meta_page(int fd, uint64_t offset, uint64_t file_size,
+                                   uint32_t *page_size) {
+    unsigned char page[META_SIZE];
+    if (pread(fd, page, sizeof(page), (off_t)offset) != (ssize_t)sizeof(page))
+        return "is truncated";
+    uint16_t flags;
+    memcpy(&flags, page + META_FLAGS_AT, sizeof(flags));
+    if (!(flags & META_FLAG) || native_u32(page + META_MAGIC_AT) != META_MAGIC)
+        return "is not an LMDB file";
+    if (native_u32(page + META_VERSION_AT) != META_VERSION)
+        return "is of another LMDB version";
+
+    uint32_t size = native_u32(page + META_PAGE_SIZE_AT);
+    if (size < PAGE_SIZE_LEAST || size > PAGE_SIZE_MOST || (size & (size - 1)) != 0 ||
+        (*page_size != 0 && *page_size != size))
+        return "is damaged (page size)";
+    *page_size = size;
+
+    uint64_t last_page = native_u64(page + META_LAST_PAGE_AT);
+    if (last_page >= file_size / size)
+        return "is truncated";
+    if (!root_is_within(native_u64(page + META_FREE_ROOT_AT), last_page) ||
+        !root_is_within(native_u64(page + META_MAIN_ROOT_AT), last_page))
+        return "is damaged (root page)";
+    return NULL;
+}
+
+int store_file_inspect(int dir_fd, bool *ret_exists, char error[256]) {
+    /* O_NONBLOCK: a FIFO in the file's place must not hang the start. */
+    int fd = openat(dir_fd, STORE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT) {
+        *ret_exists = false;
+        return 0;
+    }
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        int rc = -errno;
+        snprintf(error, 256, "cannot open the store " STORE_FILE ": %s", strerror(-rc));
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+
+    const char *wrong = NULL;
+    if (!S_ISREG(st.st_mode)) {
+        wrong = "is not a regular file";
+    } else if (st.st_size > 0) {
+        uint64_t size = (uint64_t)st.st_size;
+        uint32_t page_size = 0;
+        wrong = check_meta_page(fd, 0, size, &page_size);
+        if (!wrong)
+            wrong = check_meta_page(fd, page_size, size, &page_size);
+    }
+    close(fd);
+    if (wrong) {
+        snprintf(error, 256,
+                 "the store " STORE_FILE " %s; it was left as it is: restore it from a backup",
+                 wrong);
+        return -EUCLEAN;
+    }
+    *ret_exists = st.st_size > 0;
+    return 0;
+}
+
+/* ---- the environment ---- */
+
+static int open_tables(struct store *store, MDB_txn *txn, unsigned flags) {
+    static const char *const NAMES[TABLE_COUNT] = { "meta",  "pools",  "keys",
+                                                    "ranks", "states", "events" };
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < TABLE_COUNT; i++)
+        rc = mdb_dbi_open(txn, NAMES[i], flags, &store->tables[i]);
+    return rc;
+}
+
+/*
+ * After a kill between the write of the meta page and the shared transaction number LMDB may show
+ * the old state until a write transaction ran: so one is begun before the first read.
+ */
+static int settle_and_open_tables(struct store *store, bool create) {
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
+    if (rc != 0)
+        return rc;
+    mdb_txn_abort(txn);
+
+    rc = mdb_txn_begin(store->env, NULL, create ? 0 : MDB_RDONLY, &txn);
+    if (rc != 0)
+        return rc;
+    rc = open_tables(store, txn, create ? MDB_CREATE : 0);
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    return mdb_txn_commit(txn);
+}
+
+static void note_size(struct store *store) {
+    MDB_envinfo info;
+    MDB_stat stat;
+    if (mdb_env_info(store->env, &info) == 0 && mdb_env_stat(store->env, &stat) == 0)
+        atomic_store_explicit(&store->size_bytes, (info.me_last_pgno + 1) * (uint64_t)stat.ms_psize,
+                              memory_order_relaxed);
+}
+
+/*
+ * MDB_NOLOCK: LMDB's lock file would add nothing but a descriptor and a file. The state directory
+ * is locked for this process by the caller, and one thread uses the store, which never reads in one
+ * transaction across a commit. (LMDB sets O_CLOEXEC on its second, meta-page descriptor, but not on
+ * this one.)
+ */
+int store_env_open(struct store *store, const char *file, bool create) {
+    assert(!store->env);
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", store->dir_fd, file);
+    size_t map_bytes = MAP_FIRST_BYTES;
+    struct stat st;
+    if (fstatat(store->dir_fd, file, &st, 0) == 0 && (size_t)st.st_size > map_bytes)
+        map_bytes = (size_t)st.st_size;
+
+    int rc = mdb_env_create(&store->env);
+    if (rc != 0)
+        return rc;
+    rc = mdb_env_set_maxdbs(store->env, TABLE_COUNT);
+    if (rc == 0)
+        rc = mdb_env_set_mapsize(store->env, map_bytes);
+    if (rc == 0)
+        rc = mdb_env_open(store->env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+    mdb_filehandle_t fd;
+    if (rc == 0)
+        rc = mdb_env_get_fd(store->env, &fd);
+    if (rc == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        rc = errno;
+    if (rc == 0)
+        rc = settle_and_open_tables(store, create);
+    if (rc == 0)
+        note_size(store);
+    else
+        store_env_close(store);
+    return rc;
+}
+
+void store_env_close(struct store *store) {
+    store_txn_abort(store);
+    if (store->env)
+        mdb_env_close(store->env);
+    store->env = NULL;
+}
+
+/* ---- transactions ---- */
+
+/*
+ * Make the map, and the file with it, large enough. The file is sparse: its length costs nothing,
+ * spares LMDB's map every hole behind its end, and lets store_file_inspect recognise truncation.
+ */
+static int make_room(struct store *store, size_t bytes) {
+    MDB_envinfo info;
+    MDB_stat stat;
+    mdb_filehandle_t fd;
+    struct stat st;
+    int rc = mdb_env_info(store->env, &info);
+    if (rc == 0)
+        rc = mdb_env_stat(store->env, &stat);
+    if (rc == 0)
+        rc = mdb_env_get_fd(store->env, &fd);
+    if (rc == 0 && fstat(fd, &st) < 0)
+        rc = errno;
+    if (rc != 0)
+        return rc;
+
+    size_t used = (info.me_last_pgno + 1) * stat.ms_psize;
+    size_t want = used / 4 > ROOM_LEAST_BYTES ? used / 4 : ROOM_LEAST_BYTES;
+    if (want < bytes)
+        want = bytes;
+    size_t size = info.me_mapsize;
+    if (size < used + want)
+        size = (used + 2 * want + MAP_STEP_BYTES - 1) / MAP_STEP_BYTES * MAP_STEP_BYTES;
+
+    if ((size_t)st.st_size < size && (ftruncate(fd, (off_t)size) < 0 || fsync(fd) < 0))
+        return errno;
+    if (size != info.me_mapsize) {
+        rc = mdb_env_set_mapsize(store->env, size);
+        if (rc != 0) {
+            store_env_close(store); /* it has no map any more */
+            return rc;
+        }
+    }
+    store->room_bytes = size - used;
+    return 0;
+}
+
+int store_txn_begin(struct store *store, size_t bytes) {
+    assert(!store->txn);
+    if (!store->env)
+        return EIO;
+    int rc = make_room(store, bytes);
+    if (rc != 0)
+        return rc;
+    store->staged = store->committed;
+    return mdb_txn_begin(store->env, NULL, 0, &store->txn);
+}
+
+void store_txn_abort(struct store *store) {
+    if (store->txn)
+        mdb_txn_abort(store->txn);
+    store->txn = NULL;
+}
+
+/*
+ * A commit that failed may have written anything: the next fdatasync may claim success for pages
+ * that the kernel has dropped, and an error at the meta page poisons the environment. So nothing
+ * more is done with it. A map that is full is noticed before the first write.
+ */
+int store_txn_commit(struct store *store) {
+    assert(store->txn);
+    if (store->faults && store->faults->before_commit) {
+        int fault = store->faults->before_commit(store->faults->userdata);
+        if (fault != 0) {
+            store_env_close(store);
+            return fault;
+        }
+    }
+    MDB_txn *txn = store->txn;
+    store->txn = NULL; /* committed or not, LMDB frees it */
+    int rc = mdb_txn_commit(txn);
+    if (rc == 0) {
+        store->committed = store->staged;
+        note_size(store);
+    } else if (rc != MDB_MAP_FULL) {
+        store_env_close(store);
+    }
+    return rc;
+}

@@ -1,0 +1,145 @@
+/*
+ * What the store's own files share; nobody else (but their tests) includes it.
+ *
+ *   store_file.c    the LMDB file: inspection, environment, growth, commit
+ *   store_record.c  one record: its LMDB key, sealing, opening
+ *   store_meta.c    the store's own records: making a store, format and migrations, starts
+ *   store_master.c  where the master key is
+ *   store_load.c    reading: everything at start, events later
+ *   store.c         opening, groups, reopening
+ *
+ * On disk: LMDB keys are fixed-width big-endian numbers (meta: item; pools: pool id; keys, ranks
+ * and states: pool id, key id; events: sequence number). A value is its version (64 bits,
+ * little-endian, from one counter for the whole store) and the sealed bytes of store_codec.h; the
+ * vault's label is table, both numbers and version. In meta, format (32 bits) and data key (wrapped
+ * by the master key) stand as they are: they must be readable before anything can be unsealed.
+ */
+#ifndef BROKER_STORE_INTERNAL_H
+#define BROKER_STORE_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include <lmdb.h>
+
+#include "store.h"
+#include "store_codec.h"
+#include "vault.h"
+
+#define STORE_FILE "store.mdb"
+#define STORE_NEW_FILE "store.mdb.new"
+
+/* Numbers that are part of every record's label: never renumbered. */
+enum store_table {
+    TABLE_META = 0,
+    TABLE_POOLS = 1,
+    TABLE_KEYS = 2,
+    TABLE_RANKS = 3,
+    TABLE_STATES = 4,
+    TABLE_EVENTS = 5,
+    TABLE_COUNT
+};
+enum store_meta_item { META_FORMAT = 1, META_DATA_KEY = 2, META_COUNTERS = 3, META_START = 4 };
+
+struct store {
+    int dir_fd;
+    char *master_key_file; /* NULL: as store_options says */
+    uint64_t events_kept;
+    const struct store_faults *faults;
+
+    struct vault *vault;
+    unsigned char wrapped[VAULT_WRAPPED_SIZE];
+
+    MDB_env *env; /* NULL: broken, until store_reopen */
+    MDB_dbi tables[TABLE_COUNT];
+    MDB_txn *txn; /* the write transaction in progress; NULL = none */
+
+    struct store_counters committed;
+    struct store_counters staged; /* as they will be when the transaction commits */
+    struct store_start start;
+    bool same_boot;
+
+    /* The open group, to be replayed in a larger map if it does not fit. The changes are the
+     * caller's. */
+    struct changeset *group;
+    size_t group_count;
+    size_t group_capacity;
+    size_t group_bytes; /* estimated */
+    size_t room_bytes;  /* free in the map when the transaction began */
+
+    struct store_buffer plain;   /* wiped after each use */
+    _Atomic uint64_t size_bytes; /* may be read by any thread */
+};
+
+/* ---- store_file.c ---- */
+
+/* LMDB's return code as 0 or -errno. */
+int store_errno(int rc);
+
+/* Is there a store file that LMDB can be trusted with? 0 with *ret_exists (a missing or empty file
+ * does not exist), or -errno with a sentence. Never writes. */
+int store_file_inspect(int dir_fd, bool *ret_exists, char error[256]);
+
+/* Open the environment on a file of the state directory and, unless `create`, its tables. LMDB's
+ * return code; nothing stays open on failure. */
+int store_env_open(struct store *store, const char *file, bool create);
+void store_env_close(struct store *store); /* aborts a transaction; the store is broken after */
+
+/* Begin a write transaction with room for at least `bytes` and then some. LMDB's return code. */
+int store_txn_begin(struct store *store, size_t bytes);
+void store_txn_abort(struct store *store);
+
+/* Commit; durable when it returns 0. LMDB's return code. MDB_MAP_FULL: nothing was written, the
+ * transaction is gone; any other failure closes the environment. */
+int store_txn_commit(struct store *store);
+
+/* ---- store_record.c ---- */
+
+/* How many bytes of the file a record of so many plain bytes may take. */
+size_t store_record_bytes(size_t plain);
+
+size_t store_record_key(enum store_table table, uint64_t a, uint64_t b, unsigned char key[16]);
+
+/* In the write transaction; LMDB's return codes. store_put seals what store->plain holds and wipes
+ * it. Deleting what is not there is no error. */
+int store_put(struct store *store, enum store_table table, uint64_t a, uint64_t b);
+int store_delete(struct store *store, enum store_table table, uint64_t a, uint64_t b);
+
+/* Unseal a value into store->plain; the caller clears it. False: it does not authenticate. */
+bool store_unseal(struct store *store, enum store_table table, uint64_t a, uint64_t b,
+                  const MDB_val *value);
+/* Find and unseal. 0, -ENOENT, -EBADMSG or another -errno. */
+int store_get(struct store *store, MDB_txn *txn, enum store_table table, uint64_t a, uint64_t b);
+
+/* ---- store_meta.c ---- */
+
+/* Make a new store in the state directory: whole under its name, or not at all. */
+int store_create(struct store *store, const unsigned char master[VAULT_KEY_SIZE], char error[256]);
+
+/* The format of an open environment, and its wrapped data key. 0 or -errno. */
+int store_read_identity(struct store *store, uint32_t *ret_format,
+                        unsigned char ret_wrapped[VAULT_WRAPPED_SIZE]);
+int store_read_own(struct store *store); /* counters and start, into committed and start */
+
+/* In the write transaction: what is staged. LMDB's return code. */
+int store_put_counters(struct store *store);
+
+/* A durable write of the counters, and of `start` if it is not NULL. 0 or -errno. */
+int store_write_own(struct store *store, const struct store_start *start);
+
+/* From format `from` to `to`, in one transaction: steps[f] takes the store from f to f + 1, within
+ * store->txn; a NULL step does not exist. 0 or -errno. */
+typedef int (*store_migration)(struct store *store);
+int store_migrate(struct store *store, uint32_t from, uint32_t to, const store_migration *steps);
+extern const store_migration STORE_MIGRATIONS[STORE_FORMAT];
+
+/* False if the kernel does not say. */
+bool store_boot_id(unsigned char ret_boot_id[STORE_BOOT_ID_SIZE]);
+
+/* ---- store_master.c ---- */
+
+/* Read the master key; where `may_make`, a missing one in the state directory is made. 0 or -errno
+ * with a sentence. */
+int store_master_read(struct store *store, bool may_make, unsigned char master[VAULT_KEY_SIZE],
+                      char error[256]);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * The vault: encrypts store records. A data key (random, made with the store) seals every record
+ * with XChaCha20-Poly1305; a master key, which never enters the store, wraps the data key. Keys
+ * live in guarded memory (sodium_malloc: not dumped, locked where allowed, wiped when freed).
+ *
+ * The associated data binds a record to its table, pool, key id and version, so that sealed records
+ * can not be swapped or renamed inside the store. Threads: sealing and opening are safe from any
+ * one thread at a time.
+ */
+#ifndef BROKER_VAULT_H
+#define BROKER_VAULT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    VAULT_KEY_SIZE = 32,
+    VAULT_NONCE_SIZE = 24,
+    VAULT_TAG_SIZE = 16,
+    VAULT_OVERHEAD = VAULT_NONCE_SIZE + VAULT_TAG_SIZE,
+    VAULT_WRAPPED_SIZE = VAULT_KEY_SIZE + VAULT_OVERHEAD,
+};
+
+struct vault;
+
+/* What a record is; authenticated, not stored by the vault. */
+struct vault_label {
+    uint32_t table;
+    uint64_t pool_id;
+    uint64_t key_id;
+    uint64_t version;
+};
+
+/* Read the 32-byte master key from `path` (64 hex digits and an optional newline, or 32 raw bytes).
+ * Refuses a file that group or others may access (unless it is in $CREDENTIALS_DIRECTORY), a
+ * symbolic link, a wrong size. 0 or -errno, with a sentence for the log in `error`. */
+int vault_read_master(const char *path, bool credential, unsigned char master[VAULT_KEY_SIZE],
+                      char error[256]);
+
+/* Make a master key file at `path` (O_EXCL, 0600, written and fsynced with its directory). 0 or
+ * -errno. */
+int vault_make_master(const char *path, unsigned char master[VAULT_KEY_SIZE]);
+
+/* A vault with a fresh data key; its wrapped form is written to `ret_wrapped`. */
+struct vault *vault_new(const unsigned char master[VAULT_KEY_SIZE],
+                        unsigned char ret_wrapped[VAULT_WRAPPED_SIZE]);
+
+/* A vault from a stored wrapped data key; NULL if `master` is not the key that wrapped it. */
+struct vault *vault_unwrap(const unsigned char master[VAULT_KEY_SIZE],
+                           const unsigned char wrapped[VAULT_WRAPPED_SIZE]);
+struct vault *vault_free(struct vault *vault); /* returns NULL */
+
+/* sealed must have room for length + VAULT_OVERHEAD. */
+void vault_seal(struct vault *vault, const struct vault_label *label, const void *plain,
+                size_t length, unsigned char *sealed);
+/* plain must have room for sealed_length - VAULT_OVERHEAD. False: does not authenticate. */
+bool vault_open(struct vault *vault, const struct vault_label *label, const unsigned char *sealed,
+                size_t sealed_length, void *plain);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * Views: pools, keys, events and vendors as the JSON that `show` prints and the console reads.
+ * Fields are only ever added. Secrets are masked here and nowhere else.
+ */
+#ifndef BROKER_VIEW_H
+#define BROKER_VIEW_H
+
+#include <jansson.h>
+
+#include "event.h"
+#include "model.h"
+
+struct server;
+
+json_t *view_pool(const struct server *server, uint64_t pool_id); /* NULL = no such pool */
+json_t *view_key(const struct server *server, uint64_t key_id);   /* NULL = no such key */
+json_t *view_event(const struct event *event);
+json_t *view_vendor(const struct vendor *vendor);
+json_t *view_info(const struct server *server);
+/* RFC 3339, or null for 0. */
+json_t *view_time(int64_t wall_ms);
+/* "uid=0 pid=12", "report uid=0 pid=12" or "broker"; caller frees. */
+char *view_actor(const struct actor *actor);
+
+#endif

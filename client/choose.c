@@ -1,0 +1,171 @@
+/*
+ * Choosing: which key to use, and until when that answer holds. Called by reader.c when something
+ * changed, by attempt.c and the queries for single keys. Works on the board and the attached
+ * catalog only: no allocation, no system call, no change to either.
+ */
+#include "internal.h"
+
+uint32_t kbi_slot_count(const struct kb_board *board) {
+    uint32_t count = atomic_load_explicit(&board->slot_count, memory_order_acquire);
+    return count < KB_BOARD_SLOTS_MAX ? count : KB_BOARD_SLOTS_MAX;
+}
+
+/* Does the key live long enough to see `mono_ms`? */
+static bool expires_before(const struct kb_catalog_entry *entry, uint64_t mono_ms,
+                           const struct now *now) {
+    return entry->expires_at_ms != 0 &&
+           (uint64_t)(entry->expires_at_ms - now->wall_ms) <= mono_ms - now->mono_ms;
+}
+
+struct standing kbi_standing(const struct kb_board *board, uint32_t slot_count,
+                             const struct kb_catalog_entry *entry, const struct now *now) {
+    if (entry->expires_at_ms != 0 && entry->expires_at_ms <= now->wall_ms)
+        return (struct standing){ KB_STATUS_EXPIRED, KBI_NEVER };
+    if (entry->slot >= slot_count)
+        return (struct standing){ KB_STATUS_DISABLED, KBI_NEVER };
+    const struct kb_board_slot *slot = &board->slots[entry->slot];
+    uint64_t word = atomic_load_explicit(&slot->status, memory_order_acquire);
+    if (kb_word_id(word) != entry->id)
+        return (struct standing){ KB_STATUS_DISABLED, KBI_NEVER };
+    unsigned status = kb_word_status(word);
+    if (status == KB_STATUS_NORMAL)
+        return (struct standing){ KB_STATUS_NORMAL, 0 };
+    if (status != KB_STATUS_COOLING && status != KB_STATUS_EXCEEDED && status != KB_STATUS_ERROR)
+        return (struct standing){ KB_STATUS_DISABLED, KBI_NEVER };
+    uint64_t deadline_ms = atomic_load_explicit(&slot->deadline_ms, memory_order_relaxed);
+    if (deadline_ms != 0 && deadline_ms <= now->mono_ms)
+        return (struct standing){ KB_STATUS_NORMAL, 0 };
+    if (deadline_ms == 0 || expires_before(entry, deadline_ms, now))
+        deadline_ms = KBI_NEVER;
+    return (struct standing){ (kb_status)status, deadline_ms };
+}
+
+uint64_t kbi_usable_from(const kb_reader *reader, uint32_t slot_count,
+                         const struct kb_catalog_entry *entry, const struct now *now) {
+    uint64_t from_ms =
+        kbi_standing(reader->attachment.board, slot_count, entry, now).usable_from_ms;
+    if (from_ms == 0)
+        from_ms = kbi_skip_until(&reader->skips, entry->id, entry->slot);
+    return from_ms;
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+/* When a usable key's own expiry must be looked at again: the calendar may be set meanwhile. Both
+ * clocks are cut to milliseconds, hence one less: rather look twice than a moment late. */
+static uint64_t expiry_check_ms(const struct kb_catalog_entry *entry, const struct now *now) {
+    if (entry->expires_at_ms == 0)
+        return KBI_NEVER;
+    uint64_t left_ms = (uint64_t)(entry->expires_at_ms - now->wall_ms);
+    return now->mono_ms + sooner(left_ms - 1, KBI_WALL_RECHECK_MS);
+}
+
+/* The broker's own choice, verified. False when it is torn, late, of another catalog or wrong. */
+static bool take_hint(kb_reader *reader, uint64_t generation, const struct now *now) {
+    const struct kb_board *board = reader->attachment.board;
+    const struct catalog *catalog = reader->catalog;
+
+    if (atomic_load_explicit(&board->hint_generation, memory_order_acquire) != generation)
+        return false;
+    uint64_t version = atomic_load_explicit(&board->hint_catalog, memory_order_acquire);
+    uint64_t until_ms = atomic_load_explicit(&board->hint_until_ms, memory_order_acquire);
+    uint32_t position = atomic_load_explicit(&board->hint_position, memory_order_acquire);
+    if (atomic_load_explicit(&board->hint_generation, memory_order_relaxed) != generation)
+        return false;
+    if (version != catalog->version || position >= catalog->count || until_ms <= now->mono_ms)
+        return false;
+    const struct kb_catalog_entry *entry = &catalog->entries[position];
+    if (kbi_usable_from(reader, kbi_slot_count(board), entry, now) != 0)
+        return false;
+    reader->choice_position = position;
+    reader->valid_until_ms = sooner(until_ms, expiry_check_ms(entry, now));
+    return true;
+}
+
+/* The first usable key. When there is none the calendar may still bring one back. */
+static bool scan(kb_reader *reader, const struct now *now) {
+    const struct catalog *catalog = reader->catalog;
+    uint32_t slot_count = kbi_slot_count(reader->attachment.board);
+    uint64_t until_ms = KBI_NEVER;
+    bool calendar = false;
+
+    for (uint32_t i = 0; i < catalog->count; i++) {
+        const struct kb_catalog_entry *entry = &catalog->entries[i];
+        uint64_t from_ms = kbi_usable_from(reader, slot_count, entry, now);
+        if (from_ms == 0) {
+            reader->choice_position = i;
+            reader->valid_until_ms = sooner(until_ms, expiry_check_ms(entry, now));
+            return true;
+        }
+        until_ms = sooner(until_ms, from_ms);
+        calendar = calendar || entry->expires_at_ms != 0;
+    }
+    if (calendar)
+        until_ms = sooner(until_ms, now->mono_ms + KBI_WALL_RECHECK_MS);
+    reader->valid_until_ms = until_ms;
+    return false;
+}
+
+/* All usable keys; any recovery or expiry among all keys changes the shares. */
+static bool share_out(kb_reader *reader, const struct now *now) {
+    const struct catalog *catalog = reader->catalog;
+    uint32_t slot_count = kbi_slot_count(reader->attachment.board);
+    uint64_t until_ms = KBI_NEVER;
+    bool calendar = false;
+
+    kbi_spread_clear(catalog->spread);
+    for (uint32_t i = 0; i < catalog->count; i++) {
+        const struct kb_catalog_entry *entry = &catalog->entries[i];
+        uint64_t from_ms = kbi_usable_from(reader, slot_count, entry, now);
+        if (from_ms == 0) {
+            kbi_spread_add(catalog->spread, i, entry->weight);
+            from_ms = expiry_check_ms(entry, now);
+        }
+        until_ms = sooner(until_ms, from_ms);
+        calendar = calendar || entry->expires_at_ms != 0;
+    }
+    kbi_spread_finish(catalog->spread);
+    if (calendar)
+        until_ms = sooner(until_ms, now->mono_ms + KBI_WALL_RECHECK_MS);
+    reader->valid_until_ms = until_ms;
+    return kbi_spread_usable(catalog->spread) > 0;
+}
+
+/* Make choice_key the key at choice_position; its strings stay if it is the same one. */
+static const kb_key *hand_out(kb_reader *reader, uint64_t generation) {
+    uint64_t id = reader->catalog->entries[reader->choice_position].id;
+    if (reader->choice_catalog != reader->catalog || reader->choice_key.id != id) {
+        reader->choice_catalog = NULL;
+        if (!kbi_catalog_fill(reader->catalog, id, &reader->choice_key))
+            return NULL;
+        reader->choice_catalog = reader->catalog;
+    }
+    reader->choice_key.ticket.generation = generation;
+    return &reader->choice_key;
+}
+
+int kbi_why_none(const kb_reader *reader) {
+    uint32_t flags = atomic_load_explicit(&reader->attachment.board->flags, memory_order_relaxed);
+    return flags & KB_BOARD_GUARDED ? KB_EGUARDED : KB_EEXHAUSTED;
+}
+
+void kbi_choose(kb_reader *reader, uint64_t generation, bool moved, const struct now *now) {
+    bool spread = reader->catalog->spread != NULL;
+    bool found;
+
+    kbi_skip_prune(&reader->skips, reader->attachment.board, now->mono_ms);
+    if (spread)
+        found = share_out(reader, now);
+    else
+        found = (moved && reader->skips.count == 0 && take_hint(reader, generation, now)) ||
+                scan(reader, now);
+    reader->choice = NULL;
+    reader->choice_error = found ? 0 : kbi_why_none(reader);
+    if (!found || spread)
+        return;
+    reader->choice = hand_out(reader, generation);
+    if (!reader->choice)
+        reader->choice_error = KB_ECORRUPT;
+}

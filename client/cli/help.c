@@ -1,0 +1,63 @@
+/*
+ * Built-in help; see help.h. The broker's commands are described by the broker alone (its help is
+ * made from its command table), so that this text cannot drift from it.
+ */
+#include "help.h"
+#include "cli.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name, *usage, *help;
+} local_commands[] = {
+    { "current", "current POOL [--reveal]",
+      "Show the key that workers use now, read as they read it; --reveal prints the key itself." },
+    { "exec", "exec POOL -- COMMAND...",
+      "Run COMMAND with the current key in its environment (the vendor's usual variables, "
+      "KEYBROKER_POOL, KEYBROKER_KEY)." },
+    { "watch", "watch [pool=POOL] [since=SEQ]", "Show events as they happen." },
+    { "help", "help [COMMAND]", "Explain the broker's commands, or one of them." },
+    { "quit", "quit", "Leave the prompt (so does Ctrl-D)." },
+};
+
+void cli_help_usage(FILE *stream) {
+    fputs("Usage: keybroker [OPTION]... [COMMAND]\n"
+          "\n"
+          "Manage the API keys that keybrokerd hands to this host's workers. Without COMMAND:\n"
+          "a prompt on a terminal, otherwise commands are read from standard input, one a line.\n"
+          "\n"
+          "  -j, --json             print answers as JSON\n"
+          "  -r, --runtime-dir DIR  where the broker is (default: $KEYBROKER_RUNTIME_DIR,\n"
+          "                         $XDG_RUNTIME_DIR/keybroker if a broker is there,\n"
+          "                         /run/keybroker)\n"
+          "      --no-color         no colours (nor with NO_COLOR set, nor in a pipe)\n"
+          "  -h, --help             this page\n"
+          "  -V, --version          the version\n"
+          "\n"
+          "First steps:\n"
+          "  keybroker add pool openai vendor=openai     asks for the first API key\n"
+          "  keybroker add key openai name=second        asks for another\n"
+          "  keybroker show keys openai\n"
+          "  keybroker help                              all commands, from the broker\n"
+          "\n"
+          "API keys are asked for without echo, or read from standard input; never given as\n"
+          "arguments, where every user of this host could see them.\n"
+          "\n"
+          "Exit status: 0 done, 1 refused, 2 wrong usage, 3 broker not reachable.\n",
+          stream);
+}
+
+bool cli_help_local(const struct cli_context *context, const char *name) {
+    bool found = false;
+    for (size_t i = 0; i < sizeof(local_commands) / sizeof(local_commands[0]); i++) {
+        /* Without a name: only what the broker's own list lacks. */
+        bool broker_has = strcmp(local_commands[i].name, "watch") == 0 ||
+                          strcmp(local_commands[i].name, "help") == 0 ||
+                          strcmp(local_commands[i].name, "quit") == 0;
+        if (name ? strcmp(name, local_commands[i].name) != 0 : broker_has)
+            continue;
+        fprintf(context->out, "%s\n    %s\n", local_commands[i].usage, local_commands[i].help);
+        found = true;
+    }
+    return found;
+}

@@ -1,0 +1,18 @@
+/*
+ * What the command can say about itself without a broker.
+ */
+#ifndef KEYBROKER_CLI_HELP_H
+#define KEYBROKER_CLI_HELP_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+struct cli_context;
+
+/* The option and exit code page (-h). */
+void cli_help_usage(FILE *stream);
+
+/* The commands that only this program has, or the one named. False if it has none of that name. */
+bool cli_help_local(const struct cli_context *context, const char *name);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * What the example worker tells whoever watches it: JSON objects on stdout, one a line. Only for
+ * `worker --stats`; a worker of your own needs none of this.
+ *
+ *     {"type":"stats","at_ns":…,"requests":…,"ok":…,"failed":…,"failed_usable":…,"retries":…,
+ *      "in_flight":…,"waiting":…,"key":"first"}                        once a second, and at the
+ * end
+ *     {"type":"report","at_ns":…,"key":"first","outcome":"quota"}      just before kb_report
+ *     {"type":"switch","at_ns":…,"from":"first","to":"second"}         the watcher thread saw it
+ *
+ * Times are CLOCK_MONOTONIC, which all processes of a host share.
+ */
+#ifndef EXAMPLES_FEED_H
+#define EXAMPLES_FEED_H
+
+#include <stdint.h>
+
+#include <jansson.h>
+#include <keybroker.h>
+
+uint64_t feed_now_ns(void);
+
+/* Print one line, whole, in one write; takes the reference. */
+void feed_print(json_t *line);
+
+/*
+ * A thread with a reader of its own that sleeps in kb_wait and prints a "switch" line as soon as
+ * another key is current. It shows when this process could use the next key; the requests
+ * themselves need no such thread, kb_next sees the change by itself. 0, or an error as kb_open's.
+ */
+struct feed_watcher;
+int feed_watcher_start(struct feed_watcher **ret_watcher, const char *pool,
+                       const kb_options *options);
+struct feed_watcher *feed_watcher_stop(struct feed_watcher *watcher); /* NULL allowed */
+
+#endif

@@ -1,0 +1,432 @@
+/*
+ * An inference worker: many chat completions in flight over one libcurl multi handle, one thread,
+ * one kb_reader. Copy it.
+ *
+ *     worker [-r RUNTIME_DIR] [-n IN_FLIGHT] [--seconds N] [--patience SECONDS] [--stats] POOL
+ *
+ * What to take from it:
+ *   - a kb_attempt belongs to one user request and lives over its retries; kb_next then never hands
+ *     the same key to that request twice, however many requests share the reader;
+ *   - the key's strings are used at once (libcurl copies them); only the 16-byte ticket is kept
+ *     until the answer is there;
+ *   - every answer is reported, successes too (the library sends only what the broker needs to
+ *     know), and the verdict says what to do with the request;
+ *   - when no key is usable nothing spins: kb_recovers_in_ms says for how long, and kb_wait sleeps
+ *     until the pool changed.
+ * --stats is for watching it (feed.h). It makes requests until SIGTERM, SIGINT or --seconds.
+ */
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <curl/curl.h>
+#include <jansson.h>
+#include <keybroker.h>
+
+#include "feed.h"
+
+enum {
+    BODY_MAX = 16 * 1024, /* of an answer that we keep; an error fits easily */
+    REST_MS = 50,         /* first backoff, doubled at each */
+    REST_MAX_MS = 5000,
+    POLL_MS = 100,
+    IN_FLIGHT_MAX = 1024,
+};
+
+enum phase { PHASE_START, PHASE_FLYING, PHASE_RESTING, PHASE_DONE };
+
+/* One user request with all its tries. */
+struct request {
+    CURL *easy;
+    struct curl_slist *headers;
+    enum phase phase;
+    kb_attempt attempt;
+    kb_ticket ticket;
+    char key_name[65]; /* for the feed only */
+    unsigned rests;
+    bool starved;      /* rests because no key was usable */
+    uint64_t due_ms;   /* when resting: until then */
+    uint64_t begun_ms; /* the first try */
+    size_t body_length;
+    char body[BODY_MAX];
+};
+
+struct worker {
+    const char *pool;
+    kb_options options;
+    unsigned in_flight_max;
+    uint64_t end_ms; /* 0 = none */
+    uint64_t patience_ms;
+    bool stats;
+    kb_reader *reader;
+    CURLM *multi;
+    struct request *requests;
+    unsigned flying;
+    unsigned starved;
+    uint64_t begun, ok, failed, failed_usable, retries;
+    uint64_t next_stats_ms;
+};
+
+static volatile sig_atomic_t stopping;
+
+static void on_signal(int number) {
+    (void)number;
+    stopping = 1;
+}
+
+static uint64_t now_ms(void) {
+    return feed_now_ns() / 1000000;
+}
+
+/* ---- what an answer means ----------------------------------------------------------------------
+ */
+
+static size_t on_body(char *data, size_t size, size_t count, void *userdata) {
+    struct request *request = userdata;
+    size_t length = size * count;
+    size_t room = sizeof(request->body) - request->body_length;
+    size_t kept = length < room ? length : room;
+    memcpy(request->body + request->body_length, data, kept);
+    request->body_length += kept;
+    return length;
+}
+
+/* Is {"error":{"code":…}} in the answer this code? */
+static bool has_code(const struct request *request, const char *code) {
+    json_t *body = json_loadb(request->body, request->body_length, 0, NULL);
+    const char *found = json_string_value(json_object_get(json_object_get(body, "error"), "code"));
+    bool equal = found && strcmp(found, code) == 0;
+    json_decref(body);
+    return equal;
+}
+
+static kb_outcome classify(const struct request *request, CURLcode result, long status) {
+    if (result != CURLE_OK)
+        return KB_NETWORK;
+    if (status >= 200 && status < 300)
+        return KB_SUCCESS;
+    if (status == 429)
+        return has_code(request, "insufficient_quota") ? KB_QUOTA : KB_RATE;
+    if (status == 401)
+        return KB_INVALID;
+    if (status == 403)
+        return KB_PERMISSION;
+    return status >= 500 ? KB_OVERLOAD : KB_REQUEST;
+}
+
+static const char *outcome_name(kb_outcome outcome) {
+    static const char *const names[] = { "?",    "success",  "invalid", "permission", "quota",
+                                         "rate", "overload", "request", "network" };
+    return outcome >= 1 && outcome <= KB_NETWORK ? names[outcome] : names[0];
+}
+
+/* ---- one request --------------------------------------------------------------------------------
+ */
+
+static void request_begin(struct worker *worker, struct request *request) {
+    request->attempt = (kb_attempt)KB_ATTEMPT_INIT;
+    request->phase = PHASE_START;
+    request->rests = 0;
+    request->begun_ms = now_ms();
+    worker->begun++;
+}
+
+static void request_end(struct worker *worker, struct request *request, bool ok) {
+    request->phase = PHASE_DONE;
+    if (ok) {
+        worker->ok++;
+        return;
+    }
+    worker->failed++;
+    if (kb_current(worker->reader))
+        worker->failed_usable++;
+}
+
+/* Try again after `ms`, with every key allowed again; give up once patience is over. */
+static void request_rest(struct worker *worker, struct request *request, uint64_t ms) {
+    uint64_t now = now_ms();
+    if (now - request->begun_ms >= worker->patience_ms) {
+        request_end(worker, request, false);
+        return;
+    }
+    request->attempt = (kb_attempt)KB_ATTEMPT_INIT;
+    request->phase = PHASE_RESTING;
+    request->due_ms = now + ms;
+    request->rests++;
+}
+
+static uint64_t backoff_ms(const struct request *request) {
+    unsigned doublings = request->rests < 7 ? request->rests : 7;
+    uint64_t ms = (uint64_t)REST_MS << doublings;
+    return ms < REST_MAX_MS ? ms : REST_MAX_MS;
+}
+
+/* No key for this request: every permitted one was tried, or none is usable. */
+static void request_starve(struct worker *worker, struct request *request) {
+    int error = kb_last_error(worker->reader);
+    if (error != KB_ETRIED && error != KB_EEXHAUSTED && error != KB_EGUARDED) {
+        request_end(worker, request, false);
+        return;
+    }
+    uint64_t ms = error == KB_ETRIED ? 0 : kb_recovers_in_ms(worker->reader);
+    if (ms == 0)
+        ms = backoff_ms(request);
+    request->starved = error != KB_ETRIED;
+    request_rest(worker, request, ms < REST_MAX_MS ? ms : REST_MAX_MS);
+}
+
+/* Send the request with the next key that it may use. */
+static void request_try(struct worker *worker, struct request *request) {
+    const kb_key *key = kb_next(worker->reader, &request->attempt);
+    if (!key) {
+        request_starve(worker, request);
+        return;
+    }
+    char url[2048];
+    int length = snprintf(url, sizeof(url), "%s/chat/completions", key->base_url);
+    curl_slist_free_all(request->headers);
+    request->headers = curl_slist_append(NULL, "Content-Type: application/json");
+    struct curl_slist *headers = curl_slist_append(request->headers, key->auth_header);
+    if (!request->headers || !headers || length >= (int)sizeof(url)) {
+        request_end(worker, request, false);
+        return;
+    }
+    curl_easy_setopt(request->easy, CURLOPT_URL, url);
+    curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER, headers);
+    request->ticket = key->ticket;
+    snprintf(request->key_name, sizeof(request->key_name), "%s", key->name);
+    request->body_length = 0;
+    request->starved = false;
+    request->phase = PHASE_FLYING;
+    curl_multi_add_handle(worker->multi, request->easy);
+    worker->flying++;
+}
+
+/* The answer is there, or there will be none: report it and do as the verdict says. */
+static void request_answered(struct worker *worker, struct request *request, CURLcode result) {
+    long status = 0;
+    curl_off_t retry_after_s = 0;
+    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(request->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+    curl_multi_remove_handle(worker->multi, request->easy);
+    worker->flying--;
+
+    kb_outcome outcome = classify(request, result, status);
+    uint64_t hint_ms = retry_after_s > 0 ? (uint64_t)retry_after_s * 1000 : KB_NO_HINT;
+    uint64_t reported_ns = worker->stats ? feed_now_ns() : 0;
+    kb_verdict verdict = kb_report(worker->reader, request->ticket, outcome, hint_ms);
+    if (worker->stats && outcome != KB_SUCCESS)
+        feed_print(json_pack("{s:s, s:I, s:s, s:s}", "type", "report", "at_ns",
+                             (json_int_t)reported_ns, "key", request->key_name, "outcome",
+                             outcome_name(outcome)));
+    switch (verdict) {
+    case KB_OK:
+        request_end(worker, request, true);
+        return;
+    case KB_NEXT_KEY:
+        worker->retries++;
+        request_try(worker, request);
+        return;
+    case KB_RETRY_LATER:
+        worker->retries++;
+        request_rest(worker, request, hint_ms == KB_NO_HINT ? backoff_ms(request) : hint_ms);
+        return;
+    case KB_GIVE_UP:
+    default:
+        request_end(worker, request, false);
+        return;
+    }
+}
+
+static int request_init(struct request *request) {
+    static const char question[] =
+        "{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}";
+    request->phase = PHASE_DONE;
+    request->easy = curl_easy_init();
+    if (!request->easy)
+        return KB_ENOMEM;
+    curl_easy_setopt(request->easy, CURLOPT_PRIVATE, request);
+    curl_easy_setopt(request->easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(request->easy, CURLOPT_WRITEDATA, request);
+    curl_easy_setopt(request->easy, CURLOPT_POSTFIELDS, question);
+    curl_easy_setopt(request->easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(request->easy, CURLOPT_TIMEOUT_MS, 60000L);
+    return 0;
+}
+
+/* ---- all of them
+ * --------------------------------------------------------------------------------- */
+
+static void print_stats(struct worker *worker) {
+    const kb_key *key = kb_current(worker->reader);
+    feed_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:s}", "type", "stats",
+                         "at_ns", (json_int_t)feed_now_ns(), "requests", (json_int_t)worker->begun,
+                         "ok", (json_int_t)worker->ok, "failed", (json_int_t)worker->failed,
+                         "failed_usable", (json_int_t)worker->failed_usable, "retries",
+                         (json_int_t)worker->retries, "in_flight", (int)worker->flying, "waiting",
+                         (int)worker->starved, "key", key ? key->name : ""));
+}
+
+/* Begin, go on with and retry whatever is due. Returns the time of the next that is not, or 0. */
+static uint64_t start_due(struct worker *worker, bool accepting) {
+    uint64_t now = now_ms();
+    uint64_t next_ms = 0;
+    worker->starved = 0;
+    for (unsigned i = 0; i < worker->in_flight_max; i++) {
+        struct request *request = &worker->requests[i];
+        if (request->phase == PHASE_DONE && accepting)
+            request_begin(worker, request);
+        if (request->phase == PHASE_START ||
+            (request->phase == PHASE_RESTING && request->due_ms <= now))
+            request_try(worker, request);
+        if (request->phase != PHASE_RESTING)
+            continue;
+        worker->starved += request->starved;
+        if (next_ms == 0 || request->due_ms < next_ms)
+            next_ms = request->due_ms;
+    }
+    return next_ms;
+}
+
+static void collect_answers(struct worker *worker) {
+    int left;
+    CURLMsg *message;
+    while ((message = curl_multi_info_read(worker->multi, &left))) {
+        struct request *request = NULL;
+        CURLcode result = message->data.result; /* gone once the handle is removed */
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&request);
+        request_answered(worker, request, result);
+    }
+}
+
+/* Those that wait for a key try again now: the pool has changed. */
+static void wake_starved(struct worker *worker) {
+    for (unsigned i = 0; i < worker->in_flight_max; i++)
+        if (worker->requests[i].phase == PHASE_RESTING && worker->requests[i].starved)
+            worker->requests[i].due_ms = 0;
+}
+
+/* Sleep until a socket is ready, a rest is over or, with nothing in flight, the pool changed. */
+static void pause_until(struct worker *worker, uint64_t next_ms) {
+    uint64_t now = now_ms();
+    uint64_t ms = POLL_MS;
+    if (next_ms != 0)
+        ms = next_ms <= now ? 0 : next_ms - now < POLL_MS ? next_ms - now : POLL_MS;
+    if (worker->flying > 0)
+        curl_multi_poll(worker->multi, NULL, 0, (int)ms, NULL);
+    else if (kb_wait(worker->reader, (int)ms) > 0)
+        wake_starved(worker);
+}
+
+static void work(struct worker *worker) {
+    for (;;) {
+        uint64_t now = now_ms();
+        bool accepting = !stopping && (worker->end_ms == 0 || now < worker->end_ms);
+        if (!accepting && worker->flying == 0)
+            break;
+        uint64_t next_ms = start_due(worker, accepting);
+        int running = 0;
+        curl_multi_perform(worker->multi, &running);
+        collect_answers(worker);
+        curl_multi_perform(worker->multi, &running); /* the retries leave at once */
+        if (worker->stats && now >= worker->next_stats_ms) {
+            worker->next_stats_ms = now + 1000;
+            print_stats(worker);
+        }
+        pause_until(worker, next_ms);
+    }
+}
+
+/* ---- start and end
+ * ---------------------------------------------------------------------------------- */
+
+static int worker_init(struct worker *worker) {
+    int error = kb_open(&worker->reader, worker->pool, &worker->options);
+    if (error != 0)
+        return error;
+    worker->multi = curl_multi_init();
+    worker->requests = calloc(worker->in_flight_max, sizeof(*worker->requests));
+    if (!worker->multi || !worker->requests)
+        return KB_ENOMEM;
+    curl_multi_setopt(worker->multi, CURLMOPT_MAXCONNECTS, (long)worker->in_flight_max);
+    for (unsigned i = 0; i < worker->in_flight_max && error == 0; i++)
+        error = request_init(&worker->requests[i]);
+    return error;
+}
+
+static void worker_deinit(struct worker *worker) {
+    for (unsigned i = 0; worker->requests && i < worker->in_flight_max; i++) {
+        curl_easy_cleanup(worker->requests[i].easy);
+        curl_slist_free_all(worker->requests[i].headers);
+    }
+    free(worker->requests);
+    curl_multi_cleanup(worker->multi);
+    kb_close(worker->reader);
+}
+
+static bool parse_arguments(struct worker *worker, int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(word, "--stats") == 0) {
+            worker->stats = true;
+            continue;
+        }
+        if (word[0] != '-') {
+            if (worker->pool)
+                return false;
+            worker->pool = word;
+            continue;
+        }
+        if (!value)
+            return false;
+        i++;
+        if (strcmp(word, "-r") == 0)
+            worker->options.runtime_dir = value;
+        else if (strcmp(word, "-n") == 0)
+            worker->in_flight_max = (unsigned)strtoul(value, NULL, 10);
+        else if (strcmp(word, "--seconds") == 0)
+            worker->end_ms = now_ms() + strtoull(value, NULL, 10) * 1000;
+        else if (strcmp(word, "--patience") == 0)
+            worker->patience_ms = strtoull(value, NULL, 10) * 1000;
+        else
+            return false;
+    }
+    return worker->pool && worker->in_flight_max >= 1 && worker->in_flight_max <= IN_FLIGHT_MAX;
+}
+
+int main(int argc, char **argv) {
+    struct worker worker = { .options = KB_OPTIONS_INIT, .in_flight_max = 8, .patience_ms = 30000 };
+    if (!parse_arguments(&worker, argc, argv)) {
+        fprintf(stderr, "usage: worker [-r RUNTIME_DIR] [-n IN_FLIGHT] [--seconds N] "
+                        "[--patience SECONDS] [--stats] POOL\n");
+        return 2;
+    }
+    struct sigaction action = { .sa_handler = on_signal };
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+
+    struct feed_watcher *watcher = NULL;
+    int error = worker_init(&worker);
+    if (error == 0 && worker.stats)
+        error = feed_watcher_start(&watcher, worker.pool, &worker.options);
+    if (error == 0)
+        work(&worker);
+    else
+        fprintf(stderr, "worker: pool %s: %s\n", worker.pool, kb_strerror(error));
+    feed_watcher_stop(watcher);
+    if (error == 0 && worker.stats)
+        print_stats(&worker);
+    else if (error == 0)
+        printf("%llu requests, %llu answered, %llu failed, %llu retries\n",
+               (unsigned long long)worker.begun, (unsigned long long)worker.ok,
+               (unsigned long long)worker.failed, (unsigned long long)worker.retries);
+    worker_deinit(&worker);
+    curl_global_cleanup();
+    return error != 0 || worker.failed > 0 ? 1 : 0;
+}

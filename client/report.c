@@ -1,0 +1,309 @@
+/*
+ * Reporting: tells the broker what became of a key, and acts on it at once in this reader (skips).
+ * Called by kb_report and by whoever classifies answers; kb_wait and kb_health send what is left
+ * over. Nothing here blocks: what the socket does not take is kept, one entry per key, and sent
+ * later. It never touches keys that the caller holds.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { SUCCESS_EVERY_MS = 100 };
+
+void kbi_report_init(struct reporter *reporter) {
+    reporter->fd = KBI_NO_FD;
+    reporter->pid = 0;
+    reporter->count = 0;
+    reporter->connect_after_ms = 0;
+}
+
+void kbi_report_disconnect(struct reporter *reporter) {
+    if (reporter->fd >= 0)
+        close(reporter->fd);
+    reporter->fd = KBI_NO_FD;
+    reporter->connect_after_ms = 0;
+}
+
+/* A forked child reports on a connection of its own, and leaves the parent's reports to the parent.
+ */
+static void settle_in_process(struct reporter *reporter) {
+    pid_t pid = getpid();
+    if (reporter->pid == pid)
+        return;
+    if (reporter->pid != 0) {
+        kbi_report_disconnect(reporter);
+        reporter->count = 0;
+    }
+    reporter->pid = pid;
+}
+
+/* Reached through the directory's descriptor: a path of any length fits sun_path that way. */
+static bool connect_to_broker(kb_reader *reader) {
+    struct reporter *reporter = &reader->reporter;
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    uint64_t now_ms = kbi_mono_ms();
+
+    if (reporter->fd >= 0)
+        return true;
+    if (!reader->attachment.board || now_ms < reporter->connect_after_ms)
+        return false;
+    reporter->connect_after_ms = now_ms + KBI_RETRY_MS;
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/" KB_REPORT_SOCKET,
+             reader->attachment.dir_fd);
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
+        bool nobody = errno == ENOENT;
+        close(fd);
+        if (nobody)
+            kbi_reader_check_place(reader);
+        return false;
+    }
+    reporter->fd = fd;
+    return true;
+}
+
+/* True when the message is on its way. A connection that broke is made anew once. */
+static bool send_one(kb_reader *reader, const struct kb_report_message *message) {
+    struct reporter *reporter = &reader->reporter;
+    for (int tries = 0; tries < 2 && connect_to_broker(reader); tries++) {
+        ssize_t sent = send(reporter->fd, message, sizeof *message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent == (ssize_t)sizeof *message)
+            return true;
+        if (sent < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM))
+            return false;
+        close(reporter->fd);
+        reporter->fd = KBI_NO_FD;
+    }
+    return false;
+}
+
+/* With the process settled. */
+static void flush(kb_reader *reader) {
+    struct reporter *reporter = &reader->reporter;
+    uint32_t sent = 0;
+    while (sent < reporter->count && send_one(reader, &reporter->queue[sent]))
+        sent++;
+    if (sent == 0)
+        return;
+    reporter->count -= sent;
+    memmove(reporter->queue, reporter->queue + sent, reporter->count * sizeof *reporter->queue);
+}
+
+void kbi_report_flush(kb_reader *reader) {
+    if (reader->reporter.count == 0)
+        return;
+    settle_in_process(&reader->reporter);
+    flush(reader);
+}
+
+static int severity(uint32_t outcome) {
+    switch (outcome) {
+    case KB_INVALID:
+        return 6;
+    case KB_QUOTA:
+        return 5;
+    case KB_RATE:
+        return 4;
+    case KB_PERMISSION:
+        return 3;
+    case KB_OVERLOAD:
+        return 2;
+    case KB_NETWORK:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+static uint64_t longer_hint(uint64_t a, uint64_t b) {
+    if (a == KB_NO_HINT || b == KB_NO_HINT)
+        return a == KB_NO_HINT ? b : a;
+    return a > b ? a : b;
+}
+
+/*
+ * Two reports about one key become one: the worse outcome with its particulars, the longer hint,
+ * the sum of both. A report from before the key was last renewed must not lend its outcome to one
+ * from after, so the broker's own rule (older than valid_since = stale) is applied here as well;
+ * among equals the older generation stands, which can only make the broker more lenient.
+ */
+static void coalesce(struct kb_report_message *queued, const struct kb_report_message *message,
+                     uint64_t valid_since) {
+    bool queued_stale = queued->generation < valid_since;
+    bool message_stale = message->generation < valid_since;
+    if (queued_stale != message_stale) {
+        if (queued_stale)
+            *queued = *message;
+        return;
+    }
+    struct kb_report_message merged =
+        severity(message->outcome) > severity(queued->outcome) ? *message : *queued;
+    uint32_t room = UINT32_MAX - queued->count;
+    merged.count = queued->count + (message->count < room ? message->count : room);
+    merged.hint_ms = longer_hint(queued->hint_ms, message->hint_ms);
+    merged.generation =
+        queued->generation < message->generation ? queued->generation : message->generation;
+    *queued = merged;
+}
+
+/* False when the queue is full of worse news. */
+static bool enqueue(struct reporter *reporter, const struct kb_report_message *message,
+                    uint64_t valid_since) {
+    uint32_t mildest = 0;
+    for (uint32_t i = 0; i < reporter->count; i++) {
+        if (reporter->queue[i].key_id == message->key_id) {
+            coalesce(&reporter->queue[i], message, valid_since);
+            return true;
+        }
+        if (severity(reporter->queue[i].outcome) < severity(reporter->queue[mildest].outcome))
+            mildest = i;
+    }
+    if (reporter->count < KBI_QUEUE) {
+        reporter->queue[reporter->count++] = *message;
+        return true;
+    }
+    if (severity(reporter->queue[mildest].outcome) >= severity(message->outcome))
+        return false;
+    reporter->queue[mildest] = *message;
+    return true;
+}
+
+/* Behind what waits already, so that reports of a key arrive in their order. */
+static enum report_fate send_or_queue(kb_reader *reader, const struct kb_report_message *message,
+                                      uint64_t valid_since) {
+    struct reporter *reporter = &reader->reporter;
+    settle_in_process(reporter);
+    flush(reader);
+    if (reporter->count == 0 && send_one(reader, message))
+        return REPORT_SENT;
+    return enqueue(reporter, message, valid_since) ? REPORT_QUEUED : REPORT_NOT_SENT;
+}
+
+/* The board's slot of a key, from what is at hand before the catalog is asked; NULL if unknown. */
+static const struct kb_board_slot *slot_of(const kb_reader *reader, uint64_t id,
+                                           uint32_t *ret_slot) {
+    const struct kb_board *board = reader->attachment.board;
+    const struct catalog *catalog = reader->catalog;
+    uint32_t slot;
+
+    if (!board || !catalog)
+        return NULL;
+    if (reader->choice && reader->choice_catalog == catalog && reader->choice_key.id == id) {
+        slot = catalog->entries[reader->choice_position].slot;
+    } else {
+        const struct kb_catalog_key *record = kbi_catalog_record(catalog, id);
+        if (!record)
+            return NULL;
+        slot = record->slot;
+    }
+    if (slot >= kbi_slot_count(board))
+        return NULL;
+    *ret_slot = slot;
+    return &board->slots[slot];
+}
+
+/* Success matters only to a key in backoff, and not more often than now and then. */
+static bool success_is_due(struct reporter *reporter, const struct kb_board_slot *slot,
+                           uint64_t id) {
+    if (!slot || atomic_load_explicit(&slot->backoff, memory_order_relaxed) == 0)
+        return false;
+    struct success *last = &reporter->successes[id % KBI_SUCCESSES];
+    uint64_t now_ms = kbi_mono_ms();
+    if (last->id == id && now_ms < last->sent_ms + SUCCESS_EVERY_MS)
+        return false;
+    *last = (struct success){ .id = id, .sent_ms = now_ms };
+    return true;
+}
+
+/* For a failure that condemns the key: should this reader leave it out by itself? The guard holds
+ * keys that all fail at once, because then something else is wrong. */
+static void judge_failure(kb_reader *reader, const struct kb_report_message *message, uint64_t word,
+                          uint32_t slot, struct report_result *result) {
+    bool hinted = message->hint_ms != KB_NO_HINT;
+    bool held = message->outcome == KB_INVALID || (message->outcome == KB_RATE && !hinted);
+    if (result->guarded && held) {
+        result->verdict = KB_RETRY_LATER;
+        return;
+    }
+    result->verdict = KB_NEXT_KEY;
+    if (message->outcome == KB_PERMISSION || result->stale || kb_word_id(word) != message->key_id)
+        return;
+    uint64_t skip_ms = hinted ? message->hint_ms : KBI_SKIP_MS;
+    kbi_skip_add(&reader->skips, &(struct skip){ .id = message->key_id,
+                                                 .word = word,
+                                                 .until_ms = kbi_mono_ms() + skip_ms,
+                                                 .slot = slot });
+    kbi_reader_stir(reader);
+}
+
+/*
+ * The status word is read before the report leaves, so that the broker's answer to it ends the
+ * skip. It may have changed since the caller was handed the key; then it says so itself.
+ */
+struct report_result kbi_report(kb_reader *reader, const struct kb_report_message *message) {
+    struct report_result result = { .verdict = KB_GIVE_UP, .fate = REPORT_NOT_SENT };
+    uint64_t word = 0, valid_since = 0;
+    uint32_t slot_index = 0;
+    const struct kb_board_slot *slot = slot_of(reader, message->key_id, &slot_index);
+
+    if (slot) {
+        word = atomic_load_explicit(&slot->status, memory_order_acquire);
+        valid_since = atomic_load_explicit(&slot->valid_since, memory_order_relaxed);
+        if (kb_word_id(word) == message->key_id)
+            result.stale = message->generation < valid_since;
+    }
+    if (reader->attachment.board)
+        result.guarded =
+            atomic_load_explicit(&reader->attachment.board->flags, memory_order_relaxed) &
+            KB_BOARD_GUARDED;
+    switch (message->outcome) {
+    case KB_SUCCESS:
+        result.verdict = KB_OK;
+        if (!success_is_due(&reader->reporter, slot, message->key_id)) {
+            kbi_report_flush(reader);
+            return result;
+        }
+        break;
+    case KB_INVALID:
+    case KB_PERMISSION:
+    case KB_QUOTA:
+    case KB_RATE:
+        judge_failure(reader, message, word, slot_index, &result);
+        break;
+    case KB_OVERLOAD:
+    case KB_NETWORK:
+        result.verdict = KB_RETRY_LATER;
+        break;
+    default:
+        return result;
+    }
+    result.fate = send_or_queue(reader, message, valid_since);
+    return result;
+}
+
+kb_verdict kb_report(kb_reader *reader, kb_ticket ticket, kb_outcome outcome, uint64_t hint_ms) {
+    if (!reader || ticket.id == 0 || ticket.id > KB_KEY_ID_MAX)
+        return KB_GIVE_UP;
+    if (hint_ms == 0)
+        hint_ms = KB_NO_HINT;
+    else if (hint_ms != KB_NO_HINT && hint_ms > KBI_HINT_MAX_MS)
+        hint_ms = KBI_HINT_MAX_MS;
+    struct kb_report_message message = {
+        .size = sizeof message,
+        .type = KB_REPORT_OUTCOME,
+        .scope = KB_SCOPE_DEFAULT,
+        .key_id = ticket.id,
+        .generation = ticket.generation,
+        .hint_ms = hint_ms,
+        .outcome = (uint32_t)outcome,
+        .count = 1,
+    };
+    return kbi_report(reader, &message).verdict;
+}

@@ -1,0 +1,254 @@
+/*
+ * keybroker: the key to use now, read from shared memory.
+ *
+ * A worker opens one reader per thread and asks it for the current key before every request. The
+ * answer comes from memory that the broker (keybrokerd) maintains: no system call, no lock, no
+ * copy, about a nanosecond. When the vendor refuses a key the worker reports it; the broker benches
+ * the key and every worker on the host is handed the next one microseconds later.
+ *
+ *     kb_reader *reader;
+ *     int error = kb_open(&reader, "openai", NULL);
+ *     const kb_key *key = kb_current(reader);
+ *     ... send the request with key->auth_header to key->base_url ...
+ *     if (kb_report(reader, key->ticket, KB_RATE, retry_after_ms) == KB_NEXT_KEY)
+ *         key = kb_current(reader);
+ *
+ * Threads: a reader belongs to one thread at a time; readers share nothing, open as many as needed.
+ * Fork: a reader works on in the child, which reports on a connection of its own.
+ * Blocking: only kb_wait sleeps. kb_open and a change of the catalog open files; nothing else here
+ * waits for the broker, the disk or the network.
+ * Signals, output, threads: the library installs no handlers, prints nothing, starts no threads and
+ * never ends the process, whatever it finds in shared memory.
+ * Errors: functions that return int return 0 or more on success and a negative KB_E… code on
+ * failure. Enums are open: treat a value that you do not know as the most cautious one. Structs
+ * that a caller allocates begin with `size` (set it with the _INIT macro); structs that the library
+ * hands out grow only at their end.
+ */
+#ifndef KEYBROKER_H
+#define KEYBROKER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define KB_API __attribute__((visibility("default")))
+#else
+#define KB_API
+#endif
+
+#define KB_VERSION "0.1.0"
+
+/* Why there is no key, or why a call failed. kb_strerror() puts them in words. */
+enum {
+    KB_EINVAL = -1,     /* an argument is out of range, or `size` is not set */
+    KB_ENOMEM = -2,     /* no memory */
+    KB_ENOENT = -3,     /* no such pool in the runtime directory, or no broker ever published it */
+    KB_EACCES = -4,     /* the pool's directory is closed to this user: join the pool's group */
+    KB_EVERSION = -5,   /* the broker publishes a layout that this library does not know */
+    KB_ECORRUPT = -6,   /* board or catalog failed its checks */
+    KB_EDELETED = -7,   /* the pool was deleted */
+    KB_EEXHAUSTED = -8, /* every key of the pool is benched, disabled or expired */
+    KB_EGUARDED =
+        -9, /* the mass-failure guard holds the pool: back off, the keys are not at fault */
+    KB_ETRIED = -10,  /* kb_next: every key this attempt may use was tried */
+    KB_ESYSTEM = -11, /* the kernel refused (out of descriptors and the like); errno says what */
+};
+
+typedef enum kb_status {
+    KB_STATUS_NORMAL = 1,
+    KB_STATUS_COOLING = 2,
+    KB_STATUS_EXCEEDED = 3,
+    KB_STATUS_ERROR = 4,
+    KB_STATUS_DISABLED = 5,
+    KB_STATUS_EXPIRED = 6, /* computed from the key's expiry and the clock, never stored */
+    KB_STATUS_COUNT = 7    /* size for arrays indexed by status; index 0 is unused */
+} kb_status;
+
+/* What became of a request, as far as its key is concerned. */
+typedef enum kb_outcome {
+    KB_SUCCESS = 1,
+    KB_INVALID = 2,    /* the vendor does not know the key, or has revoked it */
+    KB_PERMISSION = 3, /* this key may not do this request or use this model */
+    KB_QUOTA = 4,      /* balance or spending cap used up; concerns the whole account */
+    KB_RATE = 5,       /* too fast; the key cools until the hint */
+    KB_OVERLOAD = 6,   /* the vendor's own trouble: another key will not help */
+    KB_REQUEST = 7,    /* the caller's mistake; never costs a key anything */
+    KB_NETWORK = 8     /* no answer at all */
+} kb_outcome;
+
+/* What the worker should do with the request that it reported. */
+typedef enum kb_verdict {
+    KB_OK = 0,          /* nothing is wrong */
+    KB_NEXT_KEY = 1,    /* take the next key now and retry */
+    KB_RETRY_LATER = 2, /* another key will not help: back off, then retry */
+    KB_GIVE_UP = 3      /* the request itself is wrong */
+} kb_verdict;
+
+#define KB_NO_HINT UINT64_MAX
+
+/* A pool attached for reading. */
+typedef struct kb_reader kb_reader;
+
+/* All that a report needs to name the key it is about: 16 bytes, by value. Keep it with the
+ * request. */
+typedef struct kb_ticket {
+    uint64_t id;         /* the key */
+    uint64_t generation; /* when the reader was handed the key */
+} kb_ticket;
+
+/*
+ * A key to use. Owned by the reader; the struct and its strings hold until the next kb_current,
+ * kb_next, kb_wait or kb_close on that reader (kb_key_dup for longer). Strings are NUL-terminated
+ * and never NULL; an absent one is "".
+ */
+typedef struct kb_key {
+    uint64_t id;
+    kb_ticket ticket;
+    const char *name;
+    const char *account;     /* keys of one account share its limits */
+    const char *api_key;     /* the secret itself */
+    const char *base_url;    /* without a trailing slash */
+    const char *auth_header; /* ready to send, e.g. "Authorization: Bearer sk-…" */
+    const char *config_json; /* the key's whole configuration, a JSON object */
+    int64_t expires_at_ms;   /* milliseconds since 1970-01-01 UTC; 0 = never */
+    const char *vendor;      /* "openai", "anthropic", … */
+    const char *environment; /* the vendor's usual variables, "NAME=VALUE", each NUL-terminated,
+                                then an empty string */
+} kb_key;
+
+typedef struct kb_options {
+    size_t size;
+    const char *runtime_dir; /* NULL: $KEYBROKER_RUNTIME_DIR, else $XDG_RUNTIME_DIR/keybroker if the
+                                pool is there, else /run/keybroker. Ignored environment in setuid
+                                programs (secure_getenv). */
+} kb_options;
+#define KB_OPTIONS_INIT                                                                            \
+    { .size = sizeof(kb_options) }
+
+/*
+ * One request's tries. The caller owns it, one per request in flight, and keeps it over the
+ * retries. An attempt may try at most KB_ATTEMPT_TRIES different keys.
+ */
+#define KB_ATTEMPT_TRIES 30
+typedef struct kb_attempt {
+    size_t size;
+    uint64_t pin_key;        /* not 0: only this key id will do (a file uploaded with it, say) */
+    const char *pin_account; /* not NULL: only keys of this account */
+    char model[64];          /* reserved for reports that name a model; "" = none */
+    uint32_t tried_count;
+    uint32_t reserved;
+    uint64_t tried[KB_ATTEMPT_TRIES]; /* key ids */
+} kb_attempt;
+#define KB_ATTEMPT_INIT                                                                            \
+    { .size = sizeof(kb_attempt) }
+
+/* One key as kb_list shows it. Strings as in kb_key; they hold during the callback. */
+typedef struct kb_list_entry {
+    uint64_t id;
+    uint32_t position; /* 1 is used first */
+    uint32_t weight;   /* 1–1000, what `spread` goes by */
+    kb_status status;
+    int is_default; /* the pool's protected default key */
+    uint64_t
+        recovers_in_ms;    /* until it comes back by itself; UINT64_MAX = it will not; 0 = usable */
+    int64_t expires_at_ms; /* 0 = never */
+    const char *name;
+    const char *account;
+    const char *base_url;
+} kb_list_entry;
+
+/* Return 0 to go on, anything else to stop; kb_list returns that value. */
+typedef int (*kb_list_fn)(const kb_list_entry *entry, void *userdata);
+
+typedef struct kb_health_info {
+    size_t size;
+    int broker_alive;          /* the heartbeat is younger than 3 s */
+    int guarded;               /* the mass-failure guard is on */
+    uint64_t heartbeat_age_ms; /* the broker beats once a second */
+    uint64_t generation;
+    uint32_t keys;
+    uint32_t usable;
+    uint32_t by_status[KB_STATUS_COUNT]; /* index with kb_status */
+    uint32_t reports_pending;            /* reports of this reader that are still to be sent */
+} kb_health_info;
+#define KB_HEALTH_INFO_INIT                                                                        \
+    { .size = sizeof(kb_health_info) }
+
+/*
+ * Attach to `pool` (a name, [a-z0-9][a-z0-9._-]{0,47}). The broker need not be running: what it
+ * last published is enough. Opens files and allocates; on failure *ret_reader is untouched. Errors:
+ * KB_EINVAL, KB_ENOMEM, KB_ENOENT, KB_EACCES, KB_EVERSION, KB_ECORRUPT, KB_ESYSTEM.
+ */
+KB_API int kb_open(kb_reader **ret_reader, const char *pool, const kb_options *options);
+
+/* Detach and free; sends nothing. NULL is allowed. Returns NULL. */
+KB_API kb_reader *kb_close(kb_reader *reader);
+
+/*
+ * The key to use now by the pool's strategy (`priority`: the first usable one; `spread`: one of the
+ * usable ones, in proportion to their weights), or NULL when none is usable (kb_last_error says
+ * why). The hot path: one acquire load and one compare while nothing changed, plus a read of the
+ * coarse monotonic clock when the answer has a deadline. A status change is taken in without a
+ * system call; a change of configuration opens the new catalog (if that fails, the last one stays
+ * in use and it is tried again at most every 10 ms).
+ */
+KB_API const kb_key *kb_current(kb_reader *reader);
+
+/*
+ * The key for one request's next try: the strategy's choice among the keys that are usable,
+ * permitted by the attempt's pins and not tried by it yet. NULL: KB_ETRIED, or a reason as for
+ * kb_current. Many attempts may be in progress on one reader.
+ */
+KB_API const kb_key *kb_next(kb_reader *reader, kb_attempt *attempt);
+
+/*
+ * Report what became of a request, classified by the caller. `hint_ms` is how long the vendor asked
+ * to wait, KB_NO_HINT (or 0) when it said nothing; it is bounded to 24 hours. Never blocks: what
+ * cannot be sent now is kept, coalesced per key, and sent with a later report, kb_wait or
+ * kb_health. After KB_NEXT_KEY this reader skips the key at once, without waiting for the broker,
+ * until the broker has judged the report or the hint (without one, 30 s) has passed. KB_SUCCESS is
+ * sent only while the key is in backoff. An unknown outcome or reader yields KB_GIVE_UP.
+ */
+KB_API kb_verdict kb_report(kb_reader *reader, kb_ticket ticket, kb_outcome outcome,
+                            uint64_t hint_ms);
+
+/* Milliseconds until the soonest recovery of a key; 0 when one is usable now, UINT64_MAX if only an
+ * operator can help. */
+KB_API uint64_t kb_recovers_in_ms(kb_reader *reader);
+
+/*
+ * Sleep until something in the pool changed since this reader last looked, or a deadline of the
+ * current choice passed (1), or `timeout_ms` passed (0); a negative timeout waits for ever, 0 only
+ * looks. Returns 0 early when a signal handler ran. The only call that sleeps.
+ */
+KB_API int kb_wait(kb_reader *reader, int timeout_ms);
+
+/* Call `fn` for every key in order of priority. 0, fn's own non-zero value, or an error. */
+KB_API int kb_list(kb_reader *reader, kb_list_fn fn, void *userdata);
+
+/* How broker, pool and this reader are. Sets ret_info's fields up to its `size`. */
+KB_API int kb_health(kb_reader *reader, kb_health_info *ret_info);
+
+/* Why the last kb_current, kb_next or kb_wait on this reader gave nothing; 0 if it did. */
+KB_API int kb_last_error(const kb_reader *reader);
+
+/* A copy that the caller owns and kb_key_free()s; NULL without memory. */
+KB_API kb_key *kb_key_dup(const kb_key *key);
+
+/* Wipe and free a copy. NULL is allowed. Returns NULL. */
+KB_API kb_key *kb_key_free(kb_key *key);
+
+/* Static English text for a KB_E… code. */
+KB_API const char *kb_strerror(int error);
+
+/* The library's version, as KB_VERSION. */
+KB_API const char *kb_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

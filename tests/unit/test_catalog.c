@@ -1,0 +1,286 @@
+/*
+ * The catalog's writer, seen through the library's reader: what was built is what workers get, what
+ * was damaged is refused, and a failed build leaves nothing behind.
+ */
+#include "client/internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "tests/support/fixture_pool.h"
+#include "tests/support/seed.h"
+
+static struct fixture_pool fixture;
+
+static void teardown(void) {
+    fixture_pool_deinit(&fixture);
+}
+
+TestSuite(catalog, .fini = teardown);
+
+static struct catalog_source source_of(uint64_t version) {
+    return (struct catalog_source){ fixture.pool, fixture.keys, fixture.count, fixture.count,
+                                    version };
+}
+
+static int attach_and_open(struct attachment *attachment, struct catalog **catalog) {
+    int error = kbi_attach_open(attachment, fixture.dir);
+    cr_assert_eq(error, 0, "%s", kb_strerror(error));
+    return kbi_catalog_open(catalog, attachment);
+}
+
+static void catalog_name(char *name, size_t size) {
+    snprintf(name, size, KB_CATALOG_FILE_FORMAT, (unsigned long long)fixture.version);
+}
+
+static unsigned files_that_contain(const char *part) {
+    unsigned count = 0;
+    DIR *dir = opendir(fixture.dir);
+    for (const struct dirent *entry; (entry = readdir(dir));)
+        count += strstr(entry->d_name, part) != NULL;
+    closedir(dir);
+    return count;
+}
+
+Test(catalog, what_was_built_is_what_a_worker_gets) {
+    fixture_pool_init(&fixture, 3, STRATEGY_PRIORITY, NULL);
+    struct key_record *key = fixture.keys[1];
+    key->weight = 17;
+    key->expires_at_ms = INT64_C(4102444800000);
+    record_set_string(&key->name, "zweiter Schlüssel");
+    record_set_string(&key->account, "team-a");
+    record_set_string(&key->config,
+                      "{\"api_key\":\"sk-abc\",\"base_url\":\"https://example.test/v1\"}");
+    fixture_pool_publish(&fixture);
+
+    struct attachment attachment;
+    struct catalog *catalog;
+    cr_assert_eq(attach_and_open(&attachment, &catalog), 0);
+    cr_assert_eq(catalog->count, 3);
+    cr_assert_eq(catalog->version, fixture.version);
+    cr_assert_eq(catalog->strategy, KB_CATALOG_PRIORITY);
+    cr_assert_eq(catalog->entries[0].flags, KB_CATALOG_DEFAULT);
+    cr_assert_eq(catalog->entries[0].account, 0);
+    const struct kb_catalog_entry *entry = &catalog->entries[1];
+    cr_assert_eq(entry->id, 2);
+    cr_assert_eq(entry->slot, 1);
+    cr_assert_eq(entry->weight, 17);
+    cr_assert_eq(entry->flags, 0);
+    cr_assert_eq(entry->expires_at_ms, INT64_C(4102444800000));
+    cr_assert_eq(entry->account, kbi_account_hash("team-a"));
+    cr_assert_neq(entry->endpoint, catalog->entries[0].endpoint);
+    cr_assert_eq(catalog->entries[2].endpoint, catalog->entries[0].endpoint);
+
+    kb_key got;
+    cr_assert(kbi_catalog_fill(catalog, 2, &got));
+    cr_assert_str_eq(got.name, "zweiter Schlüssel");
+    cr_assert_str_eq(got.account, "team-a");
+    cr_assert_str_eq(got.api_key, "sk-abc");
+    cr_assert_str_eq(got.base_url, "https://example.test/v1");
+    cr_assert_str_eq(got.auth_header, "Authorization: Bearer sk-abc");
+    cr_assert_str_eq(got.config_json, key->config);
+    cr_assert_str_eq(got.vendor, "openai");
+    cr_assert_eq(strncmp(got.environment, "OPENAI_API_KEY=sk-abc", 21), 0);
+    const char *second = got.environment + strlen(got.environment) + 1;
+    cr_assert_str_eq(second, "OPENAI_BASE_URL=https://example.test/v1");
+    cr_assert_eq(second[strlen(second) + 1], '\0');
+    cr_assert_not(kbi_catalog_fill(catalog, 4, &got), "there is no key 4");
+    cr_assert_not(kbi_catalog_fill(catalog, KB_CATALOG_ORDER, &got));
+    kbi_catalog_unref(catalog);
+    kbi_attach_close(&attachment);
+}
+
+Test(catalog, the_order_is_the_pools_whatever_the_ids) {
+    fixture_pool_init(&fixture, 200, STRATEGY_PRIORITY, NULL);
+    struct seed seed = seed_begin("the_order_is_the_pools_whatever_the_ids");
+    for (uint32_t i = fixture.count - 1; i > 0; i--) {
+        uint32_t other = (uint32_t)seed_below(&seed, i + 1);
+        struct key_record *key = fixture.keys[i];
+        fixture.keys[i] = fixture.keys[other];
+        fixture.keys[other] = key;
+    }
+    fixture_pool_publish(&fixture);
+    struct attachment attachment;
+    struct catalog *catalog;
+    cr_assert_eq(attach_and_open(&attachment, &catalog), 0);
+    for (uint32_t i = 0; i < fixture.count; i++) {
+        kb_key key;
+        cr_assert_eq(catalog->entries[i].id, fixture.keys[i]->id);
+        cr_assert(kbi_catalog_fill(catalog, fixture.keys[i]->id, &key));
+        cr_assert_str_eq(key.name, fixture.keys[i]->name);
+    }
+    kbi_catalog_unref(catalog);
+    kbi_attach_close(&attachment);
+}
+
+Test(catalog, records_of_any_length_stay_aligned_and_whole) {
+    fixture_pool_init(&fixture, 64, STRATEGY_PRIORITY, NULL);
+    for (uint32_t i = 0; i < fixture.count; i++) {
+        int length = (int)(i * i * 15 + i);
+        char *config = NULL;
+        cr_assert_gt(asprintf(&config, "{\"api_key\":\"sk-%u\",\"x\":\"%0*d\"}", i, length, 1), 0);
+        record_set_string(&fixture.keys[i]->config, config);
+        free(config);
+    }
+    fixture_pool_publish(&fixture);
+    struct attachment attachment;
+    struct catalog *catalog;
+    cr_assert_eq(attach_and_open(&attachment, &catalog), 0);
+    for (uint32_t i = 0; i < fixture.count; i++) {
+        kb_key key;
+        const struct kb_catalog_key *record = kbi_catalog_record(catalog, i + 1);
+        cr_assert_not_null(record, "record %u", i + 1);
+        cr_assert_eq((uintptr_t)record % 8, 0);
+        cr_assert(kbi_catalog_fill(catalog, i + 1, &key));
+        cr_assert_str_eq(key.config_json, fixture.keys[i]->config);
+    }
+    kbi_catalog_unref(catalog);
+    kbi_attach_close(&attachment);
+}
+
+Test(catalog, a_published_file_is_for_the_group_to_read_and_nobody_to_inherit) {
+    fixture_pool_init(&fixture, 2, STRATEGY_PRIORITY, NULL);
+    char name[64];
+    struct stat info, dir;
+    catalog_name(name, sizeof name);
+    cr_assert_eq(fstatat(fixture.dir_fd, name, &info, AT_SYMLINK_NOFOLLOW), 0);
+    cr_assert_eq(fstat(fixture.dir_fd, &dir), 0);
+    cr_assert_eq(info.st_mode & 07777, 0640);
+    cr_assert_eq(info.st_gid, dir.st_gid);
+    cr_assert_eq((uint64_t)info.st_size, fixture.built.size);
+
+    kb_reader *reader = fixture_pool_reader(&fixture);
+    for (int fd = 3; fd < 256; fd++) {
+        char path[64], target[512];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(path, target, sizeof target - 1);
+        if (length < 0)
+            continue;
+        target[length] = '\0';
+        if (strstr(target, "catalog.") || strstr(target, FIXTURE_POOL_NAME))
+            cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC, "%s would be inherited", target);
+    }
+    kb_close(reader);
+}
+
+Test(catalog, a_build_that_fails_leaves_nothing_behind) {
+    fixture_pool_init(&fixture, 500, STRATEGY_PRIORITY, NULL);
+    struct catalog_source source = source_of(fixture.version + 1);
+    struct catalog_built built = { .version = 42 };
+    struct rlimit limit = { 40000, RLIM_INFINITY };
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    int result = catalog_build(&source, fixture.dir_fd, &built);
+    limit.rlim_cur = RLIM_INFINITY;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    cr_assert_lt(result, 0);
+    cr_assert_eq(built.version, 42);
+    cr_assert_eq(files_that_contain(".new"), 0);
+    cr_assert_eq(files_that_contain("catalog."), 1, "the published one stays");
+    cr_assert_eq(catalog_build(&source, fixture.dir_fd, &built), 0, "and it works afterwards");
+    catalog_discard(fixture.dir_fd, source.version);
+    cr_assert_eq(files_that_contain(".new"), 0);
+}
+
+Test(catalog, a_left_over_or_a_link_at_the_name_aside_is_no_obstacle) {
+    fixture_pool_init(&fixture, 2, STRATEGY_PRIORITY, NULL);
+    struct catalog_source source = source_of(fixture.version + 1);
+    struct catalog_built built;
+    char name[64];
+    snprintf(name, sizeof name, ".catalog.%016llx.new", (unsigned long long)source.version);
+    cr_assert_eq(symlinkat("elsewhere", fixture.dir_fd, name), 0);
+    cr_assert_eq(catalog_build(&source, fixture.dir_fd, &built), 0);
+    cr_assert_eq(files_that_contain("elsewhere"), 0);
+    cr_assert_eq(catalog_build(&source, fixture.dir_fd, &built), 0);
+    cr_assert_eq(catalog_publish(fixture.dir_fd, source.version), 0);
+}
+
+Test(catalog, only_the_kept_version_survives_a_cleaning) {
+    fixture_pool_init(&fixture, 2, STRATEGY_PRIORITY, NULL);
+    uint64_t kept = fixture.version;
+    fixture_pool_build(&fixture);
+    fixture_pool_build(&fixture);
+    struct catalog_source source = source_of(fixture.version + 1);
+    struct catalog_built built;
+    cr_assert_eq(catalog_build(&source, fixture.dir_fd, &built), 0);
+    cr_assert_eq(files_that_contain("catalog."), 4);
+    catalog_unlink_others(fixture.dir_fd, kept);
+    cr_assert_eq(files_that_contain("catalog."), 1);
+    fixture.version = kept;
+    char name[64];
+    catalog_name(name, sizeof name);
+    cr_assert_eq(faccessat(fixture.dir_fd, name, F_OK, 0), 0);
+    cr_assert_eq(files_that_contain("board."), 1);
+}
+
+Test(catalog, any_flipped_bit_is_refused) {
+    fixture_pool_init(&fixture, 20, STRATEGY_PRIORITY, NULL);
+    struct seed seed = seed_begin("any_flipped_bit_is_refused");
+    char name[64];
+    catalog_name(name, sizeof name);
+    cr_assert_eq(fchmodat(fixture.dir_fd, name, 0600, 0), 0);
+    int fd = openat(fixture.dir_fd, name, O_RDWR | O_CLOEXEC);
+    cr_assert_geq(fd, 0);
+    for (int i = 0; i < 400; i++) {
+        struct attachment attachment;
+        struct catalog *catalog = NULL;
+        uint64_t bit = seed_below(&seed, fixture.built.size * 8);
+        unsigned char byte, flipped;
+        cr_assert_eq(pread(fd, &byte, 1, (off_t)(bit / 8)), 1);
+        flipped = (unsigned char)(byte ^ (1u << bit % 8));
+        cr_assert_eq(pwrite(fd, &flipped, 1, (off_t)(bit / 8)), 1);
+        cr_assert_eq(attach_and_open(&attachment, &catalog), KB_ECORRUPT, "bit %lu", bit);
+        cr_assert_null(catalog);
+        kbi_attach_close(&attachment);
+        cr_assert_eq(pwrite(fd, &byte, 1, (off_t)(bit / 8)), 1);
+    }
+    close(fd);
+    kb_close(fixture_pool_reader(&fixture));
+}
+
+Test(catalog, any_truncation_is_refused) {
+    fixture_pool_init(&fixture, 20, STRATEGY_PRIORITY, NULL);
+    char name[64];
+    catalog_name(name, sizeof name);
+    cr_assert_eq(fchmodat(fixture.dir_fd, name, 0600, 0), 0);
+    int fd = openat(fixture.dir_fd, name, O_RDWR | O_CLOEXEC);
+    for (uint64_t size = fixture.built.size; size > 0;) {
+        struct attachment attachment;
+        struct catalog *catalog = NULL;
+        size = size > 997 ? size - 997 : 0;
+        cr_assert_eq(ftruncate(fd, (off_t)size), 0);
+        cr_assert_eq(attach_and_open(&attachment, &catalog), KB_ECORRUPT, "size %lu", size);
+        /* Even when the board agrees with the size, the checksum does not. */
+        board_set_catalog(&fixture.board, fixture.version, size, fixture.built.checksum, 20);
+        cr_assert_eq(kbi_catalog_open(&catalog, &attachment), KB_ECORRUPT, "size %lu", size);
+        kbi_attach_close(&attachment);
+    }
+    close(fd);
+}
+
+Test(catalog, ten_thousand_keys_are_built_and_read_back) {
+    fixture_pool_init(&fixture, 10000, STRATEGY_SPREAD, NULL);
+    struct attachment attachment;
+    struct catalog *catalog;
+    cr_assert_eq(attach_and_open(&attachment, &catalog), 0);
+    cr_assert_eq(catalog->count, 10000);
+    for (uint64_t id = 1; id <= 10000; id++) {
+        kb_key key;
+        char expected[32];
+        snprintf(expected, sizeof expected, "sk-test-%lu", id);
+        cr_assert(kbi_catalog_fill(catalog, id, &key));
+        cr_assert_str_eq(key.api_key, expected);
+    }
+    kbi_catalog_unref(catalog);
+    kbi_attach_close(&attachment);
+}
