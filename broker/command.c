@@ -353,9 +353,10 @@ static int check_request(struct request *request, struct refusal *refusal) {
     return 0;
 }
 
-static int interpret(struct request *request, char *line, char **words, struct refusal *refusal) {
+static int interpret(struct request *request, char *line, char **words, size_t room,
+                     struct refusal *refusal) {
     const char *problem;
-    int count = words_split(line, words, WORDS_MAX, &problem);
+    int count = words_split(line, words, room, &problem);
     if (count < 0)
         return refuse(refusal, REFUSED_SYNTAX, "bad-line", "", "%s", problem);
     size_t first = 0, used = 0;
@@ -401,8 +402,12 @@ void command_run(struct session *session, char *line, const char *payload, size_
         .payload = payload,
         .payload_length = payload_length,
     };
-    char **words = mem_alloc((WORDS_MAX + 1) * sizeof(char *));
-    int refused = interpret(&request, line, words, &reply->refusal);
+    size_t blanks = 0;
+    for (const char *at = line; *at; at++)
+        blanks += *at == ' ' || *at == '\t';
+    size_t room = blanks < WORDS_MAX ? blanks + 1 : WORDS_MAX;
+    char **words = mem_alloc(room * sizeof(char *));
+    int refused = interpret(&request, line, words, room, &reply->refusal);
     if (!refused)
         refused = request.command->handler(&request, &reply->refusal);
     if (refused)

@@ -122,10 +122,13 @@ static int list_keys(struct request *request, struct refusal *refusal) {
     if (refused)
         return refused;
     struct listing *listing = listing_new("keys", view_key);
+    json_int_t usable = 0;
     for (uint32_t i = 0; i < pool->count; i++) {
         const struct model_key *key = pool->order[i];
         const struct key_record *record = key->record;
-        if (filter.status && model_status(key, request->cause.now.wall_ms) != filter.status)
+        kb_status status = model_status(key, request->cause.now.wall_ms);
+        usable += status == KB_STATUS_NORMAL;
+        if (filter.status && status != filter.status)
             continue;
         if (!matches(&filter, record->name) && !matches(&filter, record->account) &&
             !matches(&filter, record->note))
@@ -141,6 +144,9 @@ static int list_keys(struct request *request, struct refusal *refusal) {
         json_string(pool->record->strategy == STRATEGY_SPREAD ? "spread" : "priority"));
     json_object_set_new(head, "revision", json_integer((json_int_t)pool->record->revision));
     json_object_set_new(head, "total", json_integer((json_int_t)filter.total));
+    json_object_set_new(head, "current", view_current(request->server, pool));
+    json_object_set_new(head, "usable", json_integer(usable));
+    json_object_set_new(head, "pool_total", json_integer((json_int_t)pool->count));
     request->listing = listing;
     return 0;
 }

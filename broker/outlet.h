@@ -24,6 +24,7 @@ struct outlet {
     struct publication publication;
     struct report_listener *listener; /* NULL until outlet_listen */
     bool touched;                     /* to be announced in this round */
+    bool target;                      /* its catalog goes into the group that is put together */
     bool shown; /* the board says everything that the model does, but for what is staged */
     struct report_peer *peers;
 };

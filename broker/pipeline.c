@@ -166,29 +166,29 @@ static bool changes_catalog(const struct change *change) {
     return change->kind == CHANGE_POOL || change->kind == CHANGE_KEY || change->kind == CHANGE_RANK;
 }
 
-/* The pools whose catalog the group changes and that will still be there. Marks them in the
- * outlets. */
-static void mark_targets(struct server *server, const struct group *group) {
+/* The pools whose catalog the group changes and that will still be there. */
+static void mark_targets(struct server *server, const struct group *group, bool everything) {
     for (size_t i = 0; i < group->count; i++) {
         const struct changeset *set = &group->commands[i].set;
-        for (size_t j = 0; j < set->count; j++)
-            if (changes_catalog(&set->items[j]) &&
-                model_pool_by_id(server->model, set->items[j].pool_id))
-                touch(server, set->items[j].pool_id);
+        for (size_t j = 0; j < set->count; j++) {
+            struct outlet *outlet = map_get(&server->outlets, set->items[j].pool_id);
+            if (outlet && changes_catalog(&set->items[j]))
+                outlet->target = true;
+        }
     }
     size_t i = 0;
-    for (struct outlet *outlet; server->republish && (outlet = map_next(&server->outlets, &i));)
-        outlet->touched = model_pool_by_id(server->model, outlet->pool_id) != NULL;
-    server->republish = false;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
+        outlet->target |= everything;
+        outlet->target &= model_pool_by_id(server->model, outlet->pool_id) != NULL;
+    }
 }
 
 static void collect_targets(struct server *server, struct group *group) {
-    mark_targets(server, group);
     size_t i = 0;
     for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
-        if (!outlet->touched)
+        if (!outlet->target)
             continue;
-        outlet->touched = false;
+        outlet->target = false;
         group->targets =
             mem_resize(group->targets, group->target_count + 1, sizeof *group->targets);
         group->targets[group->target_count++] = (struct group_target){
@@ -204,10 +204,11 @@ void server_flush(struct server *server) {
     struct group *group = server->gathering;
     if (server->committing)
         return;
-    bool wait = !server->store_ok && server->now.mono_ms < server->retry_mono;
-    bool work = group->count || group->background.count || server->model->dirty ||
-                server->republish || !server->store_ok;
-    if (wait || !work) {
+    bool wait = server->now.mono_ms < server->retry_mono;
+    bool republish = server->republish && !wait;
+    bool work = group->count || group->background.count || server->model->dirty || republish ||
+                !server->store_ok;
+    if ((wait && !server->store_ok) || !work) {
         if (!group->queries)
             return;
         /* Looking needs no working disk, and must not wait for one. */
@@ -219,7 +220,9 @@ void server_flush(struct server *server) {
     } else {
         server->gathering = group_new();
         model_collect_dirty(server->model, &group->background);
+        mark_targets(server, group, republish);
         collect_targets(server, group);
+        server->republish &= !republish;
         group->next_id = server->model->next_id;
         group->reopen = !server->store_ok;
         group->check_master = server->reload;
@@ -353,8 +356,7 @@ static void group_failed(struct server *server, struct group *group) {
     server->store_ok = false;
     server->retry_mono = server->now.mono_ms + RETRY_MS;
     server->metrics.failed_commits++;
-    if (group->target_count && !group->count)
-        server->republish = true;
+    server->republish |= group->target_count > 0;
     if (group->error == -ESTALE) {
         /* The disk went on without us: only a start that loads anew can know what is on it. */
         log_error("the store is not what was written last; ending, to be started anew");

@@ -53,7 +53,8 @@ static void beat(struct server *server) {
     size_t i = 0;
     for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
         board_beat(&outlet->publication.board, server->now.mono_ms);
-    check_runtime(server);
+    if (!server->committing) /* a group that is under way has the directories' descriptors */
+        check_runtime(server);
     admin_heartbeat(server->admin);
     int64_t watchdog = notify_watchdog_interval_ms();
     if (watchdog > 0)
@@ -93,7 +94,8 @@ static int64_t next_deadline(const struct server *server, bool busy) {
     int64_t until = server->next_beat_mono, tick = model_next_tick(server->model, server->now);
     if (tick < until)
         until = tick;
-    if (!server->store_ok && !server->committing && server->retry_mono < until)
+    bool retry = (!server->store_ok || server->republish) && !server->committing;
+    if (retry && server->retry_mono < until)
         until = server->retry_mono;
     return until;
 }

@@ -134,11 +134,13 @@ int server_open_outlet(struct server *server, const struct model_pool *pool,
         return refuse(refusal, REFUSED_UNAVAILABLE, "runtime-unavailable", "",
                       "cannot make the pool's runtime directory: %s", strerror(-error));
     }
-    /* A board that was left behind may show a higher start than ours; generations never go back. */
-    if (server->start && generation >> KB_GENERATION_START_SHIFT >= server->start &&
-        generation > (server->start << KB_GENERATION_START_SHIFT | server->changes))
-        log_warning("pool %s: a board was left behind by a later start", record->name);
-    outlet->publication.generation = 0;
+    if (generation > (server->start << KB_GENERATION_START_SHIFT | server->changes)) {
+        /* Generations never go back, and ours can't pass this one before the next start. */
+        outlet_close(outlet, false);
+        return refuse(refusal, REFUSED_UNAVAILABLE, "foreign-board", "POOL",
+                      "a board of a later start lies in the runtime directory of %.48s: remove it",
+                      record->name);
+    }
     board_set_broker(&outlet->publication.board, server->start, (uint32_t)getpid());
     board_beat(&outlet->publication.board, server->now.mono_ms);
     map_set(&server->outlets, record->id, outlet);
@@ -405,13 +407,18 @@ void server_reload(struct server *server) {
     server->republish = true;
 }
 
+enum { LAST_COMMIT_MS = 10000 };
+
 static void finish_commits(struct server *server) {
     /* What is already true (statuses that reports changed) and what was asked for goes to the disk.
      */
     for (int round = 0; round < 2 && server->committer && server->store_ok; round++) {
         while (server->committing) {
             struct pollfd ready = { .fd = server->commit_source.fd, .events = POLLIN };
-            poll(&ready, 1, 1000);
+            if (poll(&ready, 1, LAST_COMMIT_MS) == 0) {
+                log_error("the disk does not answer; ending without its answer");
+                _exit(1); /* a thread that sits in fsync can't be joined */
+            }
             server_group_done(server);
         }
         if (round == 0)

@@ -17,6 +17,8 @@ json_t *view_key(const struct server *server, uint64_t key_id);   /* NULL = no s
 json_t *view_event(const struct event *event);
 json_t *view_vendor(const struct vendor *vendor);
 json_t *view_info(const struct server *server);
+/* The name of the key that workers are handed now (by priority), or null. */
+json_t *view_current(const struct server *server, const struct model_pool *pool);
 /* RFC 3339, or null for 0. */
 json_t *view_time(int64_t wall_ms);
 /* "uid=0 pid=12", "report uid=0 pid=12" or "broker"; caller frees. */
