@@ -151,15 +151,14 @@ static uint32_t place(void *record, size_t *offset, const char *text, size_t byt
 }
 
 static int put_key(struct builder *builder, const struct catalog_source *source,
-                   const struct key_record *key, uint64_t *ret_endpoint) {
-    struct keyconfig_handout handout;
-    keyconfig_handout_init(&handout, key, source->pool);
-    const char *strings[] = { key->name,        key->account,        handout.api_key,
-                              handout.base_url, handout.auth_header, key->config };
+                   struct key_record *key, uint64_t *ret_endpoint) {
+    const struct keyconfig_handout *handout = keyconfig_handout_of(key, source->pool);
+    const char *strings[] = { key->name,         key->account,         handout->api_key,
+                              handout->base_url, handout->auth_header, key->config };
     enum { STRINGS = sizeof strings / sizeof *strings };
     size_t lengths[STRINGS];
     uint32_t offsets[STRINGS];
-    size_t size = sizeof(struct kb_catalog_key) + handout.environment_size;
+    size_t size = sizeof(struct kb_catalog_key) + handout->environment_size;
     for (int i = 0; i < STRINGS; i++) {
         lengths[i] = strlen(strings[i]) + 1;
         size += lengths[i];
@@ -168,7 +167,7 @@ static int put_key(struct builder *builder, const struct catalog_source *source,
     assert(size < UINT32_MAX);
     struct kb_catalog_key *record = reserve(builder, key->id, size, &result);
     if (!record)
-        goto out;
+        return result;
     size_t offset = sizeof *record;
     for (int i = 0; i < STRINGS; i++)
         offsets[i] = place(record, &offset, strings[i], lengths[i]);
@@ -185,17 +184,15 @@ static int put_key(struct builder *builder, const struct catalog_source *source,
         .base_url = offsets[3],
         .auth_header = offsets[4],
         .config_json = offsets[5],
-        .environment = place(record, &offset, handout.environment, handout.environment_size),
+        .environment = place(record, &offset, handout->environment, handout->environment_size),
     };
     assert(offset == size);
-    *ret_endpoint = label_hash(handout.base_url);
-out:
-    keyconfig_handout_deinit(&handout);
-    return result;
+    *ret_endpoint = label_hash(handout->base_url);
+    return 0;
 }
 
 struct ranked {
-    const struct key_record *key;
+    struct key_record *key;
     uint32_t position;
 };
 
@@ -238,7 +235,7 @@ static int put_everything(struct builder *builder, const struct catalog_source *
     if (result == 0)
         qsort(ranked, count, sizeof *ranked, by_id);
     for (uint32_t i = 0; i < count && result == 0; i++) {
-        const struct key_record *key = ranked[i].key;
+        struct key_record *key = ranked[i].key;
         assert(key->id != 0 && key->id <= KB_KEY_ID_MAX && key->slot < source->slot_count);
         struct kb_catalog_entry *entry = &entries[ranked[i].position];
         *entry = (struct kb_catalog_entry){

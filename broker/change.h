@@ -51,6 +51,7 @@ struct changeset {
     struct change *items;
     size_t count;
     size_t capacity;
+    uint64_t bumped; /* id of the pool whose revision it has raised: once per command is enough */
 };
 
 void changeset_deinit(struct changeset *set);

@@ -86,7 +86,8 @@ struct import {
     const json_t *keys;
     struct model_pool *pool;
     bool added_pool;
-    json_t *changes; /* lines */
+    struct map named; /* key id → model_key: those that the document names */
+    json_t *changes;  /* lines */
     struct refusal *refusal;
 };
 
@@ -192,6 +193,8 @@ static int import_new_key(struct import *import, struct key_spec *spec, const js
     if (refused)
         return refused;
     struct model_key *key = import->pool->order[import->pool->count - 1];
+    if (spec->name)
+        map_set(&import->named, key->record->id, key);
     tell(import, "+", key->record->name, "");
     return set_disabled(import, key, object);
 }
@@ -233,6 +236,10 @@ static int import_key(struct import *import, const json_t *object) {
         spec.name ? model_find_key(request->server->model, import->pool, spec.name) : NULL;
     if (!key)
         return import_new_key(import, &spec, object);
+    if (map_get(&import->named, key->record->id))
+        return refuse(import->refusal, REFUSED_SYNTAX, "duplicate-key", "keys",
+                      "the document names %.100s twice", spec.name);
+    map_set(&import->named, key->record->id, key);
     char what[REASON_MAX];
     if (reduce(key, &spec, what)) {
         tell(import, "~", key->record->name, what);
@@ -276,6 +283,8 @@ static int import_new_pool(struct import *import) {
         return refused;
     import->pool = model_find_pool(request->server->model, spec.name);
     import->added_pool = true;
+    if (key.name)
+        map_set(&import->named, import->pool->order[0]->record->id, import->pool->order[0]);
     tell(import, "+ pool", spec.name, vendor);
     tell(import, "+", import->pool->order[0]->record->name, "default key");
     if (import->dry_run)
@@ -286,15 +295,6 @@ static int import_new_pool(struct import *import) {
     return refused;
 }
 
-static bool is_named(const struct import *import, const char *name) {
-    for (size_t i = 0; i < json_array_size(import->keys); i++) {
-        const char *other = text_of(json_array_get(import->keys, i), "name");
-        if (other && strcmp(other, name) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* replace: what the document does not name goes, except the default key, and the order is the
  * document's. */
 static int import_rest(struct import *import) {
@@ -303,7 +303,7 @@ static int import_rest(struct import *import) {
     int refused = 0;
     for (uint32_t i = pool->count; i-- > 0 && !refused;) {
         struct model_key *key = pool->order[i];
-        if (model_is_default(key) || is_named(import, key->record->name))
+        if (model_is_default(key) || map_get(&import->named, key->record->id))
             continue;
         tell(import, "-", key->record->name, "");
         refused = model_delete_key(request->server->model, &request->cause, key, &request->set,
@@ -317,8 +317,9 @@ static int import_rest(struct import *import) {
         if (key && count < pool->count)
             order[count++] = key;
     }
+    /* What has no name in the document stands behind, in the order that it has. */
     for (uint32_t i = 0; i < pool->count && count < pool->count; i++)
-        if (!is_named(import, pool->order[i]->record->name))
+        if (!map_get(&import->named, pool->order[i]->record->id))
             order[count++] = pool->order[i];
     size_t before = request->set.count;
     if (!refused)
@@ -374,6 +375,7 @@ int command_import(struct request *request, struct refusal *refusal) {
         json_object_set_new(request->body, "applied", json_boolean(!import.dry_run));
         json_object_set_new(request->body, "revision", json_integer((json_int_t)revision));
     }
+    map_deinit(&import.named);
     json_decref(import.changes);
     json_decref(import.document);
     return refused;

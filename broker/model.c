@@ -370,6 +370,9 @@ struct event model_event(const struct cause *cause, uint32_t kind, const struct 
 }
 
 void model_bump_revision(struct model_pool *pool, struct changeset *set) {
+    if (set->bumped == pool->record->id)
+        return;
+    set->bumped = pool->record->id;
     struct pool_record *record = pool_record_copy(pool->record);
     record->revision++;
     changeset_pool(set, pool->record, record);

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "keyconfig.h"
-
 int model_check_pool_name(const char *name, struct refusal *refusal) {
     size_t length = strlen(name);
     bool sound = length >= 1 && length <= POOL_NAME_MAX && name[0] != '.' && name[0] != '_' &&
@@ -67,14 +65,4 @@ int model_check_note(const char *note, struct refusal *refusal) {
         return 0;
     return refuse(refusal, REFUSED_SYNTAX, "bad-note", "note",
                   "a note has at most 1024 printable characters");
-}
-
-int model_check_url(const char *url, struct refusal *refusal) {
-    /* The same judgement as for a key's own base_url. */
-    json_t *config = json_pack("{s:s, s:s}", "api_key", "x", "base_url", url);
-    if (!config)
-        return refuse(refusal, REFUSED_SYNTAX, "bad-base-url", "base_url", "not a URL");
-    int refused = keyconfig_check(config, vendor_find("generic"), "", refusal);
-    json_decref(config);
-    return refused;
 }

@@ -12,7 +12,6 @@ int model_check_pool_name(const char *name, struct refusal *refusal);
 /* Key names and accounts: 1–64 printable UTF-8 characters, not beginning with '#'. */
 int model_check_label(const char *text, const char *field, struct refusal *refusal);
 int model_check_note(const char *note, struct refusal *refusal);
-int model_check_url(const char *url, struct refusal *refusal);
 
 /* Remove a key of whatever kind (its pool may be going too). */
 void model_drop_key(struct model *model, struct model_key *key, struct changeset *set);

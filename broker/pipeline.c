@@ -20,6 +20,7 @@
 
 enum {
     RETRY_MS = 1000,
+    BULKY_CHANGES = 4096,          /* ~4 MB of changes */
     TOUCH_MS = 100,                /* how often a declined report may move a key's word */
     TICK_PIECE = 256,              /* recoveries and expiries a turn */
     BACKGROUND_EVENTS_MAX = 10000, /* kept while the disk does not answer; then they are counted */
@@ -374,6 +375,13 @@ static void group_failed(struct server *server, struct group *group) {
     show_model(server, generation);
 }
 
+static bool is_bulky(const struct group *group) {
+    size_t changes = 0;
+    for (size_t i = 0; i < group->count; i++)
+        changes += group->commands[i].set.count;
+    return changes > BULKY_CHANGES;
+}
+
 static void answer_queries(struct group *group) {
     while (group->queries) {
         struct event_query *query = group->queries;
@@ -393,6 +401,7 @@ void server_group_done(struct server *server) {
         else
             group_succeeded(server, group);
     }
+    server->trim_due |= is_bulky(group);
     answer_queries(group);
     group_free(group);
 }

@@ -5,7 +5,7 @@
 #include "model.h"
 
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include <keybroker_shared/board.h>
 
@@ -25,8 +25,10 @@ static int check_spec(const struct pool_spec *spec, struct refusal *refusal) {
     int refused = check_recovery(spec->exceeded_recovery, "exceeded-recovery", refusal);
     if (!refused)
         refused = check_recovery(spec->error_recovery, "error-recovery", refusal);
+    char *tidy = NULL;
     if (!refused && spec->base_url && spec->base_url[0])
-        refused = model_check_url(spec->base_url, refusal);
+        refused = keyconfig_check_base_url(spec->base_url, &tidy, refusal);
+    free(tidy);
     return refused;
 }
 
@@ -39,8 +41,13 @@ static void apply_spec(struct pool_record *record, const struct pool_spec *spec)
         record_set_string(&record->exceeded_recovery, spec->exceeded_recovery);
     if (spec->error_recovery)
         record_set_string(&record->error_recovery, spec->error_recovery);
-    if (spec->base_url)
-        record_set_string(&record->base_url, spec->base_url);
+    if (spec->base_url) {
+        char *tidy = NULL;
+        if (spec->base_url[0])
+            keyconfig_check_base_url(spec->base_url, &tidy, NULL); /* check_spec took it */
+        record_set_string(&record->base_url, tidy ? tidy : "");
+        free(tidy);
+    }
 }
 
 int model_add_pool(struct model *model, const struct cause *cause, const struct pool_spec *spec,
@@ -78,6 +85,7 @@ int model_add_pool(struct model *model, const struct cause *cause, const struct 
         struct changeset only = { .items = set->items + before, .count = set->count - before };
         model_undo(model, &only);
         changeset_truncate(set, before);
+        set->bumped = 0;
         return refused;
     }
     struct event event = model_event(cause, EVENT_ADD_POOL, pool, NULL);

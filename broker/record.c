@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "keyconfig.h"
 #include "memory.h"
 
 void record_set_string(char **string, const char *value) {
@@ -107,6 +108,7 @@ struct key_record *key_record_unref(struct key_record *record) {
         free(record->account);
         free(record->note);
         mem_wipe_string(record->config);
+        keyconfig_handout_free(record->handout);
         free(record);
     }
     return NULL;

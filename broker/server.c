@@ -2,6 +2,7 @@
 #include "server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "admin.h"
@@ -59,6 +60,9 @@ static void beat(struct server *server) {
     int64_t watchdog = notify_watchdog_interval_ms();
     if (watchdog > 0)
         notify_send("WATCHDOG=1");
+    if (server->trim_due)
+        malloc_trim(0);
+    server->trim_due = false;
     server->next_beat_mono = server->now.mono_ms + BEAT_MS;
 }
 

@@ -27,10 +27,14 @@ static void header_line(const struct cli_context *context, const json_t *body) {
         if (json_is_true(json_object_get(key, "current")))
             current = cli_json_string(key, "name");
     }
+    /* A filtered list says of the whole pool what the broker says of it. */
     size_t count = json_array_size(keys);
-    int64_t total = cli_json_integer(body, "total", (int64_t)count);
+    int64_t matching = cli_json_integer(body, "total", (int64_t)count);
+    int64_t total = cli_json_integer(body, "pool_total", matching);
     bool complete = total == (int64_t)count;
     int64_t usable = cli_json_integer(body, "usable", complete ? (int64_t)normal : -1);
+    if (!current && json_is_string(json_object_get(body, "current")))
+        current = cli_json_string(body, "current");
 
     struct cli_text line = CLI_TEXT_INIT;
     cli_view_value(&line, json_object_get(body, "pool"));
