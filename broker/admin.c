@@ -231,6 +231,13 @@ void admin_refused(void *owner, const char *problem) {
     settle(reply);
 }
 
+void admin_unpublished(void *owner) {
+    struct reply *reply = owner;
+    refuse(&reply->refusal, REFUSED_UNAVAILABLE, "not-published", "",
+           "the change is stored, but the workers can't be told yet; that is tried every second");
+    settle(reply);
+}
+
 static bool wanted(const struct event_query *query, const struct event *event) {
     return (!query->pool_id || query->pool_id == event->pool_id) &&
            (!query->key_id || query->key_id == event->key_id);
@@ -247,9 +254,12 @@ static void show_events(struct reply *reply, const struct event_query *query) {
         matching += wanted(query, &query->events[i]);
     size_t skip = query->keep && matching > query->keep ? matching - query->keep : 0;
     json_t *rows = json_array();
-    for (int i = 0; i < query->result; i++)
+    for (int i = 0; i < query->result; i++) {
+        if (query->first && json_array_size(rows) == query->first)
+            break;
         if (wanted(query, &query->events[i]) && !(skip && skip--))
             json_array_append_new(rows, view_event(&query->events[i]));
+    }
     reply->body = json_pack("{s:o, s:I, s:I}", "events", rows, "first", (json_int_t)query->oldest,
                             "last", (json_int_t)query->newest);
 }

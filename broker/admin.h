@@ -30,8 +30,9 @@ void admin_heartbeat(struct admin *admin);
 /* ---- what became of a staged command or a query; the owner is the session's reply ---- */
 
 void admin_committed(void *owner);
-void admin_refused(void *owner, const char *problem); /* 503 */
-void admin_events(struct event_query *query);         /* frees the query */
+void admin_refused(void *owner, const char *problem); /* 503: nothing was changed */
+void admin_unpublished(void *owner); /* 503: stored, and published as soon as that can be done */
+void admin_events(struct event_query *query); /* frees the query */
 
 /* ---- for sessions ---- */
 

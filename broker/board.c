@@ -139,6 +139,7 @@ static int make(struct board *board, int pool_dir_fd) {
         result = map(&made, fd);
     if (result < 0)
         goto fail;
+    assert(made.shared);
     made.shared->layout = KB_BOARD_LAYOUT;
     made.shared->size = KB_BOARD_SIZE;
     atomic_store_explicit(&made.shared->hint_position, KB_BOARD_NO_POSITION, memory_order_relaxed);
@@ -256,4 +257,9 @@ int board_wake(struct board *board, uint64_t generation, bool everybody, int lim
     long woken =
         syscall(SYS_futex, &board->shared->generation, FUTEX_WAKE_BITSET, limit, NULL, NULL, bits);
     return woken < 0 ? 0 : (int)woken;
+}
+
+void board_wake_own(struct board *board, uint64_t generation) {
+    syscall(SYS_futex, &board->shared->generation, FUTEX_WAKE_BITSET, INT_MAX, NULL, NULL,
+            UINT32_C(1) << (generation & 31));
 }

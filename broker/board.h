@@ -74,4 +74,8 @@ void board_retire(struct board *board, uint64_t generation);
  * were woken: equal to limit = there may be more. */
 int board_wake(struct board *board, uint64_t generation, bool everybody, int limit);
 
+/* Wake the readers that wait on `generation`'s own bit, all at once: those that saw it, and those
+ * that saw one 32 or more before, whose turn a round may have missed. */
+void board_wake_own(struct board *board, uint64_t generation);
+
 #endif

@@ -10,6 +10,8 @@
 
 #include "memory.h"
 
+enum { KEPT_MAX = 1024 * 1024 }; /* capacity that an empty buffer keeps */
+
 void buffer_deinit(struct buffer *buffer) {
     mem_wipe_free(buffer->data, buffer->end);
     *buffer = (struct buffer){ 0 };
@@ -63,6 +65,12 @@ bool buffer_printf(struct buffer *buffer, const char *format, ...) {
 void buffer_consume(struct buffer *buffer, size_t length) {
     sodium_memzero(buffer_bytes(buffer), length);
     buffer->start += length;
-    if (buffer->start == buffer->end)
-        buffer->start = buffer->end = 0;
+    if (buffer->start < buffer->end)
+        return;
+    buffer->start = buffer->end = 0;
+    if (buffer->capacity >
+        KEPT_MAX) { /* one import must not cost its size for as long as a session lives */
+        free(buffer->data);
+        *buffer = (struct buffer){ 0 };
+    }
 }

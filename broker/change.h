@@ -42,6 +42,8 @@ struct change {
         } rank;
         struct {
             struct key_state *before, *after; /* owned by the change; before NULL = added */
+            uint32_t pending; /* of a deletion: what else the model knew of the key */
+            bool expiry_seen;
         } state;
         struct event *event; /* owned by the change */
     };

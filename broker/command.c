@@ -1,6 +1,7 @@
 /* See command.h: the table, and what every command has in common. */
 #include "command.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,12 +201,13 @@ static const struct command *find(char **words, size_t count, size_t *ret_words)
 }
 
 size_t command_payload_limit(const char *line) {
-    char copy[256], *words[3];
+    char copy[256], *words[3] = { 0 };
     const char *problem;
     snprintf(copy, sizeof copy, "%s", line);
     int count = words_split(copy, words, 3, &problem);
-    if (count < 0) /* more than three words, or a quote cut off: the first ones are there */
-        count = strchr(line, ' ') ? 3 : 0;
+    if (count < 0) /* more than three words, a quote cut off, no text: what was cut is there */
+        for (count = 0; count < 3 && words[count];)
+            count++;
     size_t first = count > 0 && strcmp(words[0], "json") == 0 ? 1 : 0, used;
     const struct command *command =
         count > (int)first ? find(words + first, (size_t)count - first, &used) : NULL;
@@ -246,7 +248,7 @@ static int sort_words(struct request *request, char **words, size_t count,
                               "%.32s is given twice", words[i]);
             request->options[request->option_count].name = words[i];
             request->options[request->option_count++].value = equals + 1;
-        } else if (looks_like_option(words[i]) &&
+        } else if (equals && looks_like_option(words[i]) &&
                    request->argument_count >= command->min_arguments) {
             *equals = '\0';
             return refuse(refusal, REFUSED_SYNTAX, "unknown-option", words[i],
@@ -394,6 +396,7 @@ static void answer(struct request *request, int refused) {
 
 void command_run(struct session *session, char *line, const char *payload, size_t payload_length,
                  struct reply *reply) {
+    session->server->now = moment_now(); /* the turn may have begun with a long sleep */
     struct request request = {
         .server = session->server,
         .session = session,
@@ -408,6 +411,7 @@ void command_run(struct session *session, char *line, const char *payload, size_
     size_t room = blanks < WORDS_MAX ? blanks + 1 : WORDS_MAX;
     char **words = mem_alloc(room * sizeof(char *));
     int refused = interpret(&request, line, words, room, &reply->refusal);
+    assert(refused || request.command);
     if (!refused)
         refused = request.command->handler(&request, &reply->refusal);
     if (refused)

@@ -88,11 +88,13 @@ int command_set_pool(struct request *request, struct refusal *refusal) {
         !spec.base_url)
         return refuse(refusal, REFUSED_SYNTAX, "missing-option", "", "nothing to set; usage: %s %s",
                       request->command->words, request->command->usage);
-    if (spec.group)
+    refused = model_set_pool(request->server->model, &request->cause, pool, &spec, &request->set,
+                             refusal);
+    if (!refused && spec.group) {
         refused = server_regroup_outlet(request->server, pool, spec.group, refusal);
-    if (!refused)
-        refused = model_set_pool(request->server->model, &request->cause, pool, &spec,
-                                 &request->set, refusal);
+        if (refused)
+            model_undo(request->server->model, &request->set);
+    }
     if (refused)
         return refused;
     request->body = request_message("pool %s is at revision %llu", pool->record->name,

@@ -234,6 +234,7 @@ static int list_events(struct request *request, struct refusal *refusal) {
     if (request_option(request, "since")) {
         query->after = since;
         query->limit = filter.pool_id ? EVENTS_SHOWN_MAX : limit;
+        query->first = limit;
     } else {
         query->after = last > back ? last - back : 0;
         query->limit = EVENTS_SHOWN_MAX; /* some may be committed before the query's turn comes */

@@ -5,6 +5,7 @@
  */
 #include "command.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,8 +145,59 @@ static int read_mode(struct import *import) {
     return 0;
 }
 
-/* A key's object as a spec; config is borrowed from the document. A secret that export masked is
- * left out, so that it stays what it is. */
+/* Where export shows a secret, it shows nothing but this (of an api_key a little more). */
+static const char MASK[] = "\xe2\x80\xa6";
+
+static bool is_masked(const json_t *value) {
+    const char *text = json_string_value(value), *name;
+    json_t *item;
+    for (size_t i = 0; i < json_array_size(value); i++)
+        if (is_masked(json_array_get(value, i)))
+            return true;
+    if (json_is_object(value))
+        json_object_foreach((json_t *)(uintptr_t)value, name, item) {
+            if (is_masked(item))
+                return true;
+        }
+    return text && strcmp(text, MASK) == 0;
+}
+
+/* Leave out what export masked, so that it stays what it is. */
+static void drop_masked(json_t *config) {
+    const char *name, *secret = text_of(config, "api_key");
+    json_t *value;
+    void *next;
+    if (secret && strstr(secret, MASK))
+        json_object_del(config, "api_key");
+    json_object_foreach_safe(config, next, name, value) {
+        if (json_is_object(value))
+            drop_masked(value);
+        else if (is_masked(value))
+            json_object_del(config, name);
+    }
+}
+
+static int check_types(struct import *import, const json_t *object) {
+    static const char *const TEXTS[] = { "name", "account", "note", "expires_at" };
+    static const char *const SWITCHES[] = { "disabled", "default" };
+    for (size_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++) {
+        const json_t *value = json_object_get(object, TEXTS[i]);
+        if (value && !json_is_string(value) && !json_is_null(value))
+            return refuse_import(import, TEXTS[i], "a text or a time is a JSON string");
+    }
+    for (size_t i = 0; i < sizeof SWITCHES / sizeof *SWITCHES; i++) {
+        const json_t *value = json_object_get(object, SWITCHES[i]);
+        if (value && !json_is_boolean(value))
+            return refuse_import(import, SWITCHES[i], "disabled and default are true or false");
+    }
+    const json_t *weight = json_object_get(object, "weight");
+    json_int_t number = json_integer_value(weight);
+    if (weight && (!json_is_integer(weight) || number < 1 || number > WEIGHT_MAX))
+        return refuse_import(import, "weight", "a weight is a whole number from 1 to 1000");
+    return 0;
+}
+
+/* A key's object as a spec; config is borrowed from the document. */
 static int key_spec(struct import *import, const json_t *object, struct key_spec *spec) {
     *spec = (struct key_spec){ .name = text_of(object, "name"),
                                .account = text_of(object, "account"),
@@ -153,21 +205,16 @@ static int key_spec(struct import *import, const json_t *object, struct key_spec
                                .config = json_object_get(object, "config") };
     if (!json_is_object(object) || !json_is_object(spec->config))
         return refuse_import(import, "keys", "every key is an object with a config object");
+    int refused = check_types(import, object);
+    if (refused)
+        return refused;
     const json_t *expires = json_object_get(object, "expires_at");
-    if (expires && !json_is_null(expires)) {
-        const char *text = json_string_value(expires);
-        if (!text ||
-            !timetext_parse(text, import->request->cause.now.wall_ms, &spec->expires_at_ms))
-            return refuse_import(import, "expires_at", "expires_at: an RFC 3339 time or null");
-    }
+    const char *time = json_string_value(expires);
+    if (time && !timetext_parse(time, import->request->cause.now.wall_ms, &spec->expires_at_ms))
+        return refuse_import(import, "expires_at", "expires_at: an RFC 3339 time or null");
     spec->has_expires = expires != NULL;
-    json_int_t weight = json_integer_value(json_object_get(object, "weight"));
-    if (weight < 0 || weight > WEIGHT_MAX)
-        return refuse_import(import, "weight", "a weight is a whole number from 1 to 1000");
-    spec->weight = (uint32_t)weight;
-    const char *secret = text_of(spec->config, "api_key");
-    if (secret && strstr(secret, "\xe2\x80\xa6"))
-        json_object_del(spec->config, "api_key");
+    spec->weight = (uint32_t)json_integer_value(json_object_get(object, "weight"));
+    drop_masked(spec->config);
     return 0;
 }
 
@@ -271,6 +318,9 @@ static int import_new_pool(struct import *import) {
                                               : STRATEGY_PRIORITY };
     if (!vendor)
         return refuse_import(import, "pool", "a new pool needs pool.vendor");
+    if (json_object_get(settings, "strategy") && spec.strategy != STRATEGY_SPREAD &&
+        (!strategy || strcmp(strategy, "priority") != 0))
+        return refuse_import(import, "strategy", "strategy: priority or spread");
     struct key_spec key;
     const json_t *first = default_key_of(import);
     if (!first)
@@ -282,6 +332,7 @@ static int import_new_pool(struct import *import) {
     if (refused)
         return refused;
     import->pool = model_find_pool(request->server->model, spec.name);
+    assert(import->pool);
     import->added_pool = true;
     if (key.name)
         map_set(&import->named, import->pool->order[0]->record->id, import->pool->order[0]);
@@ -343,6 +394,7 @@ static int carry_out(struct import *import) {
         refused = request_pool(request, &import->pool, import->refusal); /* its revision */
     else
         refused = import_new_pool(import);
+    assert(refused || import->pool);
     const json_t *done = import->added_pool ? default_key_of(import) : NULL;
     for (size_t i = 0; i < json_array_size(import->keys) && !refused; i++) {
         const json_t *object = json_array_get(import->keys, i);

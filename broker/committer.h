@@ -41,6 +41,7 @@ struct event_query {
     /* For the owner alone: which of them to show. */
     uint64_t pool_id, key_id; /* 0 = all */
     size_t keep;              /* the newest so many; 0 = all */
+    size_t first;             /* the oldest so many; 0 = all */
     int result;               /* count or -errno */
     struct event *events;     /* the taker's */
     uint64_t oldest, newest;

@@ -8,6 +8,7 @@
  */
 #include "model.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,7 +96,9 @@ static void name_key(struct model_pool *pool, char name[32]) {
 
 static int config_text(const struct model_pool *pool, json_t *config, char **ret_text,
                        struct refusal *refusal) {
-    int refused = keyconfig_check(config, pool->vendor, pool->record->base_url, refusal);
+    /* A vendor that this version does not know was written by a newer one. */
+    const struct vendor *vendor = pool->vendor ? pool->vendor : vendor_find("generic");
+    int refused = keyconfig_check(config, vendor, pool->record->base_url, refusal);
     if (refused)
         return refused;
     char *text = keyconfig_text(config);
@@ -104,6 +107,7 @@ static int config_text(const struct model_pool *pool, json_t *config, char **ret
         return refuse(refusal, REFUSED_TOO_LARGE, "config-too-large", "config",
                       "a key's configuration has at most %d bytes", KEYCONFIG_MAX_BYTES);
     }
+    assert(text);
     *ret_text = text;
     return 0;
 }
@@ -154,7 +158,9 @@ int model_add_key(struct model *model, const struct cause *cause, struct model_p
     }
     struct key_state state = { .status = KB_STATUS_NORMAL,
                                .status_since_ms = cause->now.wall_ms,
-                               .normal_since_mono = cause->now.mono_ms };
+                               .normal_since_mono = cause->now.mono_ms,
+                               /* a late report about its account is not about this key */
+                               .valid_since = VALID_SINCE_PENDING };
     struct model_key *key = model_insert_key(model, pool, record, rank, &state);
     key->pending++;
     changeset_key(set, NULL, record);
@@ -184,6 +190,7 @@ static int changed_config(const struct model_key *key, const struct key_spec *sp
         keyconfig_merge(config, spec->config);
     int refused = config_text(key->pool, config, ret_text, refusal);
     if (!refused) {
+        assert(*ret_text);
         *ret_new_secret =
             !json_equal(json_object_get(old, "api_key"), json_object_get(config, "api_key"));
         if (strcmp(*ret_text, key->record->config) == 0) {
@@ -277,6 +284,8 @@ int model_set_key(struct model *model, const struct cause *cause, struct model_k
 void model_drop_key(struct model *model, struct model_key *key, struct changeset *set) {
     uint64_t pool_id = key->pool->record->id, key_id = key->record->id;
     changeset_state(set, pool_id, key_id, &key->state, NULL);
+    set->items[set->count - 1].state.pending = key->pending;
+    set->items[set->count - 1].state.expiry_seen = key->expiry_seen;
     changeset_rank(set, pool_id, key_id, key->rank, 0);
     changeset_key(set, key->record, NULL);
     model_remove_key(model, key);
@@ -348,7 +357,8 @@ int model_order_keys(struct model *model, const struct cause *cause, struct mode
     int refused = check_order(pool, order, count, refusal);
     if (refused)
         return refused;
-    size_t before = set->count;
+    if (memcmp(order, pool->order, count * sizeof *order) == 0)
+        return 0;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t rank = RANK_FIRST + i * RANK_STEP;
         if (order[i]->rank == rank)
@@ -356,12 +366,10 @@ int model_order_keys(struct model *model, const struct cause *cause, struct mode
         changeset_rank(set, pool->record->id, order[i]->record->id, order[i]->rank, rank);
         order[i]->rank = rank;
     }
-    if (set->count == before)
-        return 0;
     model_sort(pool);
     model_bump_revision(pool, set);
-    struct event event = model_event(cause, EVENT_ORDER_KEYS, pool, NULL);
-    snprintf(event.reason, sizeof event.reason, "first %.64s", pool->order[0]->record->name);
+    struct event event = model_event(cause, EVENT_ORDER_KEYS, pool, pool->order[0]);
+    snprintf(event.reason, sizeof event.reason, "first now");
     changeset_event(set, &event);
     return 0;
 }

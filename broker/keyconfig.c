@@ -258,7 +258,7 @@ static int check_base_url(json_t *config, const struct vendor *vendor, const cha
     if (!json_is_string(value))
         return refuse(ret_refusal, REFUSED_SYNTAX, "bad-base-url", "base_url",
                       "base_url must be a string");
-    char *tidy;
+    char *tidy = NULL;
     int refused = keyconfig_check_base_url(json_string_value(value), &tidy, ret_refusal);
     if (refused)
         return refused;

@@ -48,8 +48,7 @@ static void write_begin(struct listing *listing, bool json, struct buffer *out) 
 
 bool listing_write(struct listing *listing, const struct server *server, bool json,
                    struct buffer *out) {
-    bool first = !listing->begun;
-    if (first)
+    if (!listing->begun)
         write_begin(listing, json, out);
     listing->begun = true;
     for (unsigned i = 0; i < PIECE && listing->next < listing->count; i++) {
@@ -58,12 +57,12 @@ bool listing_write(struct listing *listing, const struct server *server, bool js
             continue;
         if (json) {
             char *text = json_dumps(row, JSON_COMPACT);
-            buffer_printf(out, "%s%s", first ? "" : ",", text);
+            buffer_printf(out, "%s%s", listing->wrote_row ? "," : "", text);
             free(text);
         } else {
             render_row(row, out);
         }
-        first = false;
+        listing->wrote_row = true;
         json_decref(row);
     }
     if (listing->next < listing->count)

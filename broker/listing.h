@@ -23,6 +23,7 @@ struct listing {
     size_t count;
     size_t next;
     bool begun;
+    bool wrote_row;
     /* A row, or NULL if what it was about has gone. */
     json_t *(*row)(const struct server *server, uint64_t id);
 };

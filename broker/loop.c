@@ -161,7 +161,7 @@ static void settle_all(struct loop *loop) {
         settle(loop, source);
 }
 
-static int64_t turn_timeout_ns(const struct loop *loop, int64_t until_ms) {
+static int64_t turn_until_ns(const struct loop *loop, int64_t until_ms) {
     if (loop->work.first)
         return 0;
     int64_t until_ns;
@@ -169,17 +169,14 @@ static int64_t turn_timeout_ns(const struct loop *loop, int64_t until_ms) {
         until_ns = until_ms < 0 ? 0 : LOOP_NO_TIMEOUT;
     if (loop->held.first && loop->held_until_ns < until_ns)
         until_ns = loop->held_until_ns;
-    if (until_ns == LOOP_NO_TIMEOUT)
-        return LOOP_NO_TIMEOUT;
-    int64_t now_ns = (int64_t)moment_mono_ns();
-    return until_ns > now_ns ? until_ns - now_ns : 0;
+    return until_ns;
 }
 
 int loop_turn(struct loop *loop, int64_t until_ms) {
     assert(!loop->turning);
     loop->turning = true;
     loop->stats.turns++;
-    int r = loop->operations->turn(loop, turn_timeout_ns(loop, until_ms));
+    int r = loop->operations->turn(loop, turn_until_ns(loop, until_ms), (int64_t)moment_mono_ns());
     if (r == 0) {
         release_held(loop);
         settle_all(loop);

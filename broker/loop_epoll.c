@@ -6,20 +6,23 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "loop_internal.h"
 #include "memory.h"
+#include "moment.h"
 
 enum { EVENTS_PER_TURN = 256, READS_PER_SOURCE = 64 };
 
 struct loop_epoll {
     struct loop base;
     int fd;
+    int alarm_fd; /* a timer, watched edge-triggered: it need not be read */
+    struct loop_alarm alarm;
     struct epoll_event events[EVENTS_PER_TURN];
     _Alignas(16) char buffer[LOOP_BUFFER_SIZE];
 };
@@ -123,25 +126,67 @@ static void dispatch(struct loop_epoll *self, struct loop_source *source, uint32
     }
 }
 
-static int epoll_turn(struct loop *loop, int64_t timeout_ns) {
-    struct loop_epoll *self = epoll_of(loop);
-    int timeout_ms = -1;
-    if (timeout_ns != LOOP_NO_TIMEOUT) {
-        int64_t rounded_ms = timeout_ns / 1000000 + (timeout_ns % 1000000 != 0);
-        timeout_ms = rounded_ms < INT_MAX ? (int)rounded_ms : INT_MAX;
-    }
-    int count = epoll_wait(self->fd, self->events, EVENTS_PER_TURN, timeout_ms);
-    if (count < 0)
-        return errno == EINTR ? 0 : -errno;
-    for (int i = 0; i < count; i++)
-        dispatch(self, self->events[i].data.ptr, self->events[i].events);
+static int set_alarm(struct loop_epoll *self, int64_t until_ns, int64_t now_ns) {
+    int64_t left_ns = until_ns - now_ns;
+    struct itimerspec time = { .it_value = { left_ns / 1000000000, left_ns % 1000000000 } };
+    if (timerfd_settime(self->alarm_fd, 0, &time, NULL) < 0)
+        return -errno;
+    self->alarm.at_ns = until_ns;
     return 0;
+}
+
+/* Returns whether anything but the alarm was among them. */
+static bool run_batch(struct loop_epoll *self, int count) {
+    bool any = false;
+    for (int i = 0; i < count; i++) {
+        struct loop_source *source = self->events[i].data.ptr;
+        any = any || source;
+        if (source)
+            dispatch(self, source, self->events[i].events);
+        else
+            self->alarm.at_ns = 0;
+    }
+    return any;
+}
+
+static int epoll_turn(struct loop *loop, int64_t until_ns, int64_t now_ns) {
+    struct loop_epoll *self = epoll_of(loop);
+    for (;;) {
+        bool look = until_ns <= now_ns;
+        int r = 0;
+        if (!look && loop_alarm_is_late(&self->alarm, until_ns))
+            r = set_alarm(self, until_ns, now_ns);
+        if (r < 0)
+            return r;
+        int count = epoll_wait(self->fd, self->events, EVENTS_PER_TURN, look ? 0 : -1);
+        if (count < 0)
+            return errno == EINTR ? 0 : -errno;
+        if (run_batch(self, count))
+            return 0;
+        now_ns = (int64_t)moment_mono_ns();
+        if (until_ns <= now_ns)
+            return 0;
+    }
 }
 
 static void epoll_free(struct loop *loop) {
     struct loop_epoll *self = epoll_of(loop);
+    close(self->alarm_fd);
     close(self->fd);
     free(self);
+}
+
+static int watch_alarm(int fd) {
+    struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+    int alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (alarm_fd < 0)
+        return -errno;
+    if (epoll_ctl(fd, EPOLL_CTL_ADD, alarm_fd, &event) < 0) {
+        int error = -errno;
+        close(alarm_fd);
+        return error;
+    }
+    return alarm_fd;
 }
 
 int loop_epoll_new(struct loop **ret_loop) {
@@ -154,7 +199,13 @@ int loop_epoll_new(struct loop **ret_loop) {
     int fd = epoll_create1(EPOLL_CLOEXEC);
     if (fd < 0)
         return -errno;
+    int alarm_fd = watch_alarm(fd);
+    if (alarm_fd < 0) {
+        close(fd);
+        return alarm_fd;
+    }
     struct loop_epoll *self = mem_alloc(sizeof(*self));
+    self->alarm_fd = alarm_fd;
     self->base.operations = &operations;
     self->base.stats.name = "epoll";
     self->fd = fd;

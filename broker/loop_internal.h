@@ -14,12 +14,27 @@
 
 #define LOOP_NO_TIMEOUT INT64_MAX
 
+/*
+ * How the implementations keep time. A timeout given with each wait makes the kernel set and take
+ * back a timer around each message, which costs microseconds where that leaves a virtual machine.
+ * So a single alarm stays set across turns. It is moved only to ring sooner; one that rings too
+ * soon, because what it was for is over, is set again by the turn that it woke.
+ */
+struct loop_alarm {
+    int64_t at_ns; /* 0 = not set */
+};
+
+static inline bool loop_alarm_is_late(const struct loop_alarm *alarm, int64_t until_ns) {
+    return until_ns != LOOP_NO_TIMEOUT && (alarm->at_ns == 0 || alarm->at_ns > until_ns);
+}
+
 struct loop_operations {
     void (*free)(struct loop *loop);
     int (*add)(struct loop *loop, struct loop_source *source);
     void (*update)(struct loop *loop, struct loop_source *source);
-    /* Wait at most that long, then run the callbacks of one batch. 0 or -errno. */
-    int (*turn)(struct loop *loop, int64_t timeout_ns);
+    /* Wait, at most until then, and run the callbacks of one batch; a past moment only looks. Both
+     * are CLOCK_MONOTONIC. 0 or -errno. */
+    int (*turn)(struct loop *loop, int64_t until_ns, int64_t now_ns);
 };
 
 struct loop_queue {

@@ -22,6 +22,7 @@
 
 #include "loop_internal.h"
 #include "memory.h"
+#include "moment.h"
 
 enum {
     RING_ENTRIES = 256,
@@ -39,6 +40,7 @@ enum operation {
     OPERATION_STREAM,
     OPERATION_READABLE,
     OPERATION_WRITABLE,
+    OPERATION_ALARM, /* of no source */
     OPERATION_MASK = 7
 };
 
@@ -57,6 +59,8 @@ struct loop_uring {
     struct loop base;
     struct io_uring ring;
     struct buffers packets, streams;
+    struct loop_alarm alarm;
+    struct __kernel_timespec alarm_time; /* read by the kernel when the operation is submitted */
     struct msghdr
         message; /* no room for names or control messages: passed descriptors are dropped */
 };
@@ -174,6 +178,7 @@ static void start(struct loop_uring *self, struct loop_source *source, enum oper
         io_uring_prep_poll_add(sqe, source->fd, POLLOUT);
         break;
     case OPERATION_NONE:
+    case OPERATION_ALARM:
     case OPERATION_MASK:
         abort();
     }
@@ -261,7 +266,9 @@ static void accepted(struct loop_uring *self, struct loop_source *source, int re
 
 static void dispatch(struct loop_uring *self, uint64_t tag, int result, uint32_t flags) {
     enum operation operation = (enum operation)(tag & OPERATION_MASK);
-    if (operation == OPERATION_NONE)
+    if (operation == OPERATION_ALARM)
+        self->alarm.at_ns = 0;
+    if (operation == OPERATION_NONE || operation == OPERATION_ALARM)
         return;
     struct loop_source *source = (struct loop_source *)(uintptr_t)(tag & ~(uint64_t)OPERATION_MASK);
     bool over = !(flags & IORING_CQE_F_MORE);
@@ -292,16 +299,34 @@ static void dispatch(struct loop_uring *self, uint64_t tag, int result, uint32_t
         uring_update(&self->base, source);
 }
 
-static int uring_turn(struct loop *loop, int64_t timeout_ns) {
-    struct loop_uring *self = uring_of(loop);
-    struct io_uring_cqe *cqe = NULL;
-    struct __kernel_timespec timeout = { timeout_ns / 1000000000, timeout_ns % 1000000000 };
-    int r = io_uring_submit_and_wait_timeout(&self->ring, &cqe, 1,
-                                             timeout_ns == LOOP_NO_TIMEOUT ? NULL : &timeout, NULL);
-    if (r < 0 && r != -ETIME && r != -EINTR && r != -EAGAIN && r != -EBUSY)
-        return r;
-    /* Only what is there now: what callbacks cause waits for the next turn. Each completion is
-     * released before its callback, which may need the ring itself. */
+/* Relative, because a container's monotonic clock may be another one than the ring's. An update
+ * that comes too late, because the alarm is ringing, is harmless: the ring is heard first. */
+static void set_alarm(struct loop_uring *self, int64_t until_ns, int64_t now_ns) {
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&self->ring);
+    if (!sqe) {
+        io_uring_submit(&self->ring);
+        sqe = io_uring_get_sqe(&self->ring);
+    }
+    if (!sqe)
+        return;
+    int64_t left_ns = until_ns - now_ns;
+    self->alarm_time = (struct __kernel_timespec){ left_ns / 1000000000, left_ns % 1000000000 };
+    if (self->alarm.at_ns == 0) {
+        io_uring_prep_timeout(sqe, &self->alarm_time, 0, 0);
+        io_uring_sqe_set_data64(sqe, OPERATION_ALARM);
+    } else {
+        io_uring_prep_timeout_update(sqe, &self->alarm_time, OPERATION_ALARM, 0);
+        io_uring_sqe_set_data64(sqe, OPERATION_NONE);
+    }
+    self->alarm.at_ns = until_ns;
+}
+
+/* Only what is there now: what callbacks cause waits for the next turn. Each completion is released
+ * before its callback, which may need the ring itself. Returns whether anything but the alarm, or
+ * its setting, was among them. */
+static bool run_batch(struct loop_uring *self) {
+    bool any = false;
+    struct io_uring_cqe *cqe;
     for (unsigned ready = io_uring_cq_ready(&self->ring); ready > 0; ready--) {
         if (io_uring_peek_cqe(&self->ring, &cqe) < 0)
             break;
@@ -309,9 +334,33 @@ static int uring_turn(struct loop *loop, int64_t timeout_ns) {
         int result = cqe->res;
         uint32_t flags = cqe->flags;
         io_uring_cqe_seen(&self->ring, cqe);
+        any = any || (tag != OPERATION_ALARM && tag != OPERATION_NONE);
         dispatch(self, tag, result, flags);
     }
-    return 0;
+    return any;
+}
+
+static int uring_turn(struct loop *loop, int64_t until_ns, int64_t now_ns) {
+    struct loop_uring *self = uring_of(loop);
+    struct __kernel_timespec none = { 0 };
+    struct io_uring_cqe *cqe = NULL;
+    for (;;) {
+        int r;
+        if (until_ns <= now_ns) {
+            r = io_uring_submit_and_wait_timeout(&self->ring, &cqe, 1, &none, NULL);
+        } else {
+            if (loop_alarm_is_late(&self->alarm, until_ns))
+                set_alarm(self, until_ns, now_ns);
+            r = io_uring_submit_and_wait(&self->ring, 1);
+        }
+        if (r < 0 && r != -ETIME && r != -EINTR && r != -EAGAIN && r != -EBUSY)
+            return r;
+        if (run_batch(self) || r == -EINTR || loop->work.first)
+            return 0;
+        now_ns = (int64_t)moment_mono_ns();
+        if (until_ns <= now_ns)
+            return 0;
+    }
 }
 
 /* The kernel tears a ring down in its own time. Cancelling first, and waiting for it, makes sure

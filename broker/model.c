@@ -426,15 +426,18 @@ void model_loaded(struct model *model, uint64_t next_id, bool same_boot, uint64_
 
 /* ---- undoing and publishing ---- */
 
-static void undo_key(struct model *model, const struct change *change) {
+/* `older` is the change before it, NULL if there is none. */
+static void undo_key(struct model *model, const struct change *change, const struct change *older) {
     struct model_key *key = model_key_by_id(model, change->key_id);
     if (!change->key.before) {
         model_remove_key(model, key);
     } else if (!change->key.after) {
-        /* State and rank follow from the changes that were made before this one. */
+        /* State and rank follow from the changes that were made before this one. The rank is looked
+         * up now, so that a big pool's keys come back at their places and need no sorting. */
         struct key_state state = { .status = KB_STATUS_NORMAL };
         struct model_pool *pool = model_pool_by_id(model, change->pool_id);
-        model_insert_key(model, pool, change->key.before, 1, &state);
+        bool ranked = older && older->kind == CHANGE_RANK && older->key_id == change->key_id;
+        model_insert_key(model, pool, change->key.before, ranked ? older->rank.before : 1, &state);
     } else {
         model_set_key_record(model, key, change->key.before);
     }
@@ -450,30 +453,45 @@ static void undo_pool(struct model *model, const struct change *change) {
         model_set_pool_record(pool, change->pool.before);
 }
 
-static void undo_change(struct model *model, const struct change *change) {
+static void undo_rank(struct model_key *key, const struct change *change,
+                      const struct change *older) {
+    if (key->rank == change->rank.before) /* it came back to its place */
+        return;
+    key->rank = change->rank.before;
+    /* A run of ranks is sorted once, at its end. */
+    if (!older || older->kind != CHANGE_RANK || older->pool_id != change->pool_id)
+        model_sort(key->pool);
+}
+
+static void undo_state(struct model *model, struct model_key *key, const struct change *change) {
+    key->state = *change->state.before;
+    if (!change->state.after) {
+        key->pending = change->state.pending;
+        key->expiry_seen = change->state.expiry_seen;
+        model_mark_dirty(model, key); /* a deletion forgot whether it was */
+    } else if (key->pending) {
+        key->pending--;
+    }
+    model_schedule(model, key);
+}
+
+static void undo_change(struct model *model, const struct change *change,
+                        const struct change *older) {
     struct model_key *key = change->key_id ? model_key_by_id(model, change->key_id) : NULL;
     switch (change->kind) {
     case CHANGE_POOL:
         undo_pool(model, change);
         break;
     case CHANGE_KEY:
-        undo_key(model, change);
+        undo_key(model, change, older);
         break;
     case CHANGE_RANK:
-        if (key && change->rank.before) {
-            key->rank = change->rank.before;
-            model_sort(key->pool);
-        }
+        if (key && change->rank.before)
+            undo_rank(key, change, older);
         break;
     case CHANGE_STATE:
-        if (key && change->state.before) {
-            key->state = *change->state.before;
-            if (!change->state.after)
-                model_mark_dirty(model, key); /* a deletion forgot whether it was */
-            else if (key->pending)
-                key->pending--;
-            model_schedule(model, key);
-        }
+        if (key && change->state.before)
+            undo_state(model, key, change);
         break;
     case CHANGE_EVENT:
         break;
@@ -482,16 +500,22 @@ static void undo_change(struct model *model, const struct change *change) {
 
 void model_undo(struct model *model, const struct changeset *set) {
     for (size_t i = set->count; i-- > 0;)
-        undo_change(model, &set->items[i]);
+        undo_change(model, &set->items[i], i ? &set->items[i - 1] : NULL);
 }
 
 void model_settle(struct model *model, uint64_t generation) {
     size_t i = 0;
-    for (struct model_key *key; (key = map_next(&model->keys, &i));)
-        if (!key->pending && key->state.valid_since == VALID_SINCE_PENDING) {
+    for (struct model_key *key; (key = map_next(&model->keys, &i));) {
+        /* Nothing is staged; a key whose deletion was undone may still count what was published
+         * while it was away. */
+        if (key->pending)
+            model_schedule(model, key);
+        key->pending = 0;
+        if (key->state.valid_since == VALID_SINCE_PENDING) {
             key->state.valid_since = generation;
             model_mark_dirty(model, key);
         }
+    }
 }
 
 void model_published(struct model *model, const struct changeset *set, uint64_t generation) {

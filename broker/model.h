@@ -113,7 +113,8 @@ bool model_is_default(const struct model_key *key);
 /* Take a changeset back, newest change first; changesets are undone in reverse order of their
  * making. */
 void model_undo(struct model *model, const struct changeset *set);
-void model_settle(struct model *model, uint64_t generation); /* after the last undo */
+/* After the last undo, when nothing is staged any more. */
+void model_settle(struct model *model, uint64_t generation);
 /* A command's changeset is visible to the workers as of `generation`. */
 void model_published(struct model *model, const struct changeset *set, uint64_t generation);
 /* A report's or recovery's changeset is visible as of `generation`: nothing was pending. */

@@ -198,12 +198,22 @@ int outlet_regroup(struct outlet *outlet, gid_t gid) {
     return 0;
 }
 
+static bool has_file(const struct outlet *outlet, const char *name) {
+    return faccessat(outlet->publication.dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 bool outlet_is_in_place(const struct outlet *outlet) {
+    char catalog[64];
+    snprintf(catalog, sizeof catalog, KB_CATALOG_FILE_FORMAT,
+             (unsigned long long)outlet->publication.catalog_version);
     return board_is_in_place(&outlet->publication.board, outlet->publication.dir_fd) &&
-           faccessat(outlet->publication.dir_fd, KB_REPORT_SOCKET, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+           has_file(outlet, KB_REPORT_SOCKET) && has_file(outlet, catalog);
 }
 
 int outlet_restore(struct outlet *outlet) {
+    /* Attached workers need not move if their board is where it was. */
+    if (board_is_in_place(&outlet->publication.board, outlet->publication.dir_fd))
+        return has_file(outlet, KB_REPORT_SOCKET) ? 0 : outlet_listen(outlet);
     int dir_fd = runtime_open_subdir(outlet->server->pools_fd, outlet->name, 0750, outlet->gid);
     if (dir_fd < 0)
         return dir_fd;
@@ -214,6 +224,8 @@ int outlet_restore(struct outlet *outlet) {
         return error;
     }
     outlet->shown = false;
+    board_set_broker(&outlet->publication.board, outlet->server->start, (uint32_t)getpid());
+    board_beat(&outlet->publication.board, outlet->server->now.mono_ms);
     return outlet_listen(outlet);
 }
 

@@ -124,8 +124,17 @@ static void decline(struct server *server, struct outlet *outlet, uint64_t key_i
     announce_touched(server, server_next_generation(server), false);
 }
 
+/* False where only other keys of the account changed: the reported one was stale. */
+static bool says_status(const struct changeset *set, uint64_t key_id) {
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].kind == CHANGE_STATE && set->items[i].key_id == key_id)
+            return true;
+    return false;
+}
+
 void server_report(struct server *server, struct outlet *outlet, const struct actor *actor,
                    const struct report *report, uint64_t received_ns) {
+    server->now = moment_now();
     struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
     struct changeset set = { 0 };
     struct cause cause = { .now = server->now, .actor = *actor };
@@ -139,7 +148,7 @@ void server_report(struct server *server, struct outlet *outlet, const struct ac
         happen(server, &set, fate == FATE_APPLIED, true);
     if (fate == FATE_APPLIED)
         histogram_add(&server->metrics.publish, moment_mono_ns() - received_ns);
-    if (fate == FATE_STALE)
+    if (fate == FATE_STALE || (fate == FATE_APPLIED && !says_status(&set, report->key_id)))
         decline(server, outlet, report->key_id);
     changeset_deinit(&set);
 }
@@ -244,7 +253,9 @@ static void show_pool(struct server *server, struct outlet *outlet, uint64_t gen
     outlet->shown = true;
 }
 
-static void take_targets(struct server *server, struct group *group, uint64_t generation) {
+/* False: a catalog is stored but not published yet. */
+static bool take_targets(struct server *server, struct group *group, uint64_t generation) {
+    bool unpublished = false;
     for (size_t i = 0; i < group->target_count; i++) {
         struct group_target *target = &group->targets[i];
         struct outlet *outlet = map_get(&server->outlets, target->pool_id);
@@ -253,6 +264,9 @@ static void take_targets(struct server *server, struct group *group, uint64_t ge
                       outlet ? outlet->name : "?", strerror(-target->publish_error));
             server->republish = true;
             server->retry_mono = server->now.mono_ms + RETRY_MS;
+            if (outlet)
+                outlet->shown = false;
+            unpublished = true;
             continue;
         }
         publication_set_catalog(&outlet->publication, &target->built, target->order, target->count);
@@ -260,9 +274,12 @@ static void take_targets(struct server *server, struct group *group, uint64_t ge
         outlet->touched = true;
         if (!outlet->shown)
             show_pool(server, outlet, generation);
-        if (!outlet->listener && outlet_listen(outlet) < 0)
-            log_error("pool %s: cannot open its report socket: %s", outlet->name, strerror(errno));
+        int error = outlet->listener ? 0 : outlet_listen(outlet);
+        if (error)
+            log_error("pool %s: cannot open its report socket: %s; trying again", outlet->name,
+                      strerror(-error));
     }
+    return !unpublished;
 }
 
 static void retire_deleted(struct server *server, const struct changeset *set) {
@@ -282,7 +299,7 @@ static void pass_on_events(struct server *server, const struct changeset *set) {
 
 static void group_succeeded(struct server *server, struct group *group) {
     uint64_t generation = server_next_generation(server);
-    take_targets(server, group, generation);
+    bool published = take_targets(server, group, generation);
     for (size_t i = 0; i < group->count; i++) {
         retire_deleted(server, &group->commands[i].set);
         publish_states(server, &group->commands[i].set, generation);
@@ -291,7 +308,10 @@ static void group_succeeded(struct server *server, struct group *group) {
     for (size_t i = 0; i < group->count; i++)
         model_published(server->model, &group->commands[i].set, generation);
     for (size_t i = 0; i < group->count; i++) {
-        admin_committed(group->commands[i].owner);
+        if (published)
+            admin_committed(group->commands[i].owner);
+        else
+            admin_unpublished(group->commands[i].owner);
         pass_on_events(server, &group->commands[i].set);
     }
     pass_on_events(server, &group->background);
@@ -314,13 +334,18 @@ static void undo_commands(struct server *server, struct group *group, const char
 
 /* States and events that were already true stay to be stored. */
 static void keep_background(struct server *server, struct group *group) {
+    struct changeset later = server->gathering->background;
+    server->gathering->background = (struct changeset){ 0 };
     for (size_t i = 0; i < group->background.count; i++) {
         const struct change *change = &group->background.items[i];
         struct model_key *key = model_key_by_id(server->model, change->key_id);
         if (change->kind == CHANGE_STATE && key)
             model_mark_dirty(server->model, key);
     }
+    /* In the order in which they happened. */
     keep_events(server, &group->background);
+    keep_events(server, &later);
+    changeset_deinit(&later);
 }
 
 /* Boards lag behind the model only by what was staged; that is gone, so they show what the model
@@ -394,6 +419,7 @@ void server_group_done(struct server *server) {
     struct group *group = committer_take(server->committer);
     if (!group)
         return;
+    server->now = moment_now();
     server->committing = false;
     if (!group->only_queries) {
         if (group->error)

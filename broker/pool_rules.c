@@ -96,10 +96,13 @@ int model_add_pool(struct model *model, const struct cause *cause, const struct 
 
 /* The keys that wait for a recovery wait by the new policy from now on. */
 static void reschedule(struct model *model, const struct cause *cause, struct model_pool *pool,
-                       struct changeset *set) {
+                       const struct pool_spec *spec, struct changeset *set) {
     for (uint32_t i = 0; i < pool->count; i++) {
         struct model_key *key = pool->order[i];
-        if (key->state.status != KB_STATUS_EXCEEDED && key->state.status != KB_STATUS_ERROR)
+        const char *policy = key->state.status == KB_STATUS_EXCEEDED ? spec->exceeded_recovery
+                             : key->state.status == KB_STATUS_ERROR  ? spec->error_recovery
+                                                                     : NULL;
+        if (!policy)
             continue;
         struct key_state before = key->state;
         model_set_recovery(key, cause->now);
@@ -127,7 +130,7 @@ int model_set_pool(struct model *model, const struct cause *cause, struct model_
     model_set_pool_record(pool, record);
     pool_record_unref(record);
     if (spec->exceeded_recovery || spec->error_recovery)
-        reschedule(model, cause, pool, set);
+        reschedule(model, cause, pool, spec, set);
     struct event event = model_event(cause, EVENT_SET_POOL, pool, NULL);
     snprintf(event.reason, sizeof event.reason, "%s%s%s%s%s", spec->group ? "group " : "",
              spec->strategy ? "strategy " : "", spec->exceeded_recovery ? "exceeded-recovery " : "",

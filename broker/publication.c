@@ -250,6 +250,7 @@ void publication_announce(struct publication *pub, uint64_t generation, struct m
     board_announce(&pub->board, generation, &hint);
     pub->generation = generation;
     pub->wake_due = true;
+    pub->wake_collided |= generation - pub->woken_generation > 31;
     if (old_version && old_version != pub->catalog_version)
         catalog_unlink(pub->dir_fd, old_version);
     account_for_choice(pub, choice, now, failover);
@@ -258,10 +259,14 @@ void publication_announce(struct publication *pub, uint64_t generation, struct m
 bool publication_wake(struct publication *pub) {
     if (!pub->wake_due)
         return false;
-    /* Who has seen the newest generation sleeps on (board.h: 32 bits to wait on); unless so many
-     * passed since the last complete round that a bit stands for two of them. */
-    bool everybody = pub->generation - pub->woken_generation > 31;
-    if (board_wake(&pub->board, pub->generation, everybody, WAKE_PIECE) == WAKE_PIECE)
+    /* Who has seen the newest generation sleeps on: it waits on one of 32 bits, and the rest are
+     * woken. Where so many generations passed since the last complete round that its bit may stand
+     * for an older one too, that bit's waiters are woken once, and not in pieces: those who sleep
+     * again would be woken again for ever. */
+    if (pub->wake_collided)
+        board_wake_own(&pub->board, pub->generation);
+    pub->wake_collided = false;
+    if (board_wake(&pub->board, pub->generation, false, WAKE_PIECE) == WAKE_PIECE)
         return true;
     pub->wake_due = false;
     pub->woken_generation = pub->generation;
@@ -272,10 +277,13 @@ int publication_rebuild(struct publication *pub, int dir_fd, uint64_t generation
     struct board fresh;
     uint64_t ignored;
     int error = board_open(&fresh, dir_fd, &ignored);
-    if (!error)
-        error = board_reserve(&fresh, pub->slot_count);
     if (error)
         return error;
+    error = board_reserve(&fresh, pub->slot_count);
+    if (error) {
+        board_close(&fresh);
+        return error;
+    }
     for (uint32_t slot = 0; slot < pub->slot_count; slot++) {
         const struct kb_board_slot *old = &pub->board.shared->slots[slot];
         struct board_entry entry = {

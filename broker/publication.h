@@ -50,6 +50,7 @@ struct publication {
     int64_t exhausted_ms;         /* finished spells, summed */
 
     bool wake_due;
+    bool wake_collided; /* a waiter on the newest generation's bit may have seen a much older one */
     uint64_t woken_generation; /* every waiter that had seen less was woken */
 };
 

@@ -16,8 +16,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-static const char LOCK_FILE[] = ".lock";
-
 static int make_parents(const char *path, mode_t mode) {
     char partial[4096];
     if ((size_t)snprintf(partial, sizeof partial, "%s", path) >= sizeof partial)
@@ -65,7 +63,7 @@ int runtime_open_dir(const char *path, mode_t mode, bool refuse_disk) {
 }
 
 int runtime_lock(int dir_fd) {
-    int fd = openat(dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = openat(dir_fd, RUNTIME_LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {

@@ -13,7 +13,9 @@
  * With `refuse_disk`: -EMEDIUMTYPE unless it is on tmpfs or ramfs. Descriptor or -errno. */
 int runtime_open_dir(const char *path, mode_t mode, bool refuse_disk);
 
-/* Lock a file in the directory (never unlinked) for this process. Descriptor, -EBUSY if another
+#define RUNTIME_LOCK_FILE ".lock"
+
+/* Lock that file in the directory (never unlinked) for this process. Descriptor, -EBUSY if another
  * broker has it, or -errno. */
 int runtime_lock(int dir_fd);
 

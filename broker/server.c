@@ -12,7 +12,6 @@
 enum {
     BEAT_MS = 1000,
     CLOCK_STEP_MS = 500, /* wall and monotonic clock drift apart by more: somebody set it */
-    EXPIRY_CHECK_MS = 60 * 1000,
 };
 
 uint64_t server_next_generation(struct server *server) {
@@ -24,7 +23,8 @@ uint64_t server_next_generation(struct server *server) {
 static void check_outlet(struct server *server, struct outlet *outlet) {
     if (outlet_is_in_place(outlet))
         return;
-    log_warning("pool %s: its runtime directory was wiped; publishing it again", outlet->name);
+    log_warning("pool %s: its runtime directory, or a file in it, was wiped; publishing it again",
+                outlet->name);
     int error = outlet_restore(outlet);
     if (error)
         log_error("pool %s: cannot restore its runtime directory: %s", outlet->name,
@@ -45,8 +45,10 @@ static void check_runtime(struct server *server) {
     }
     size_t i = 0;
     for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
-        if (outlet->listener) /* else it is not published yet */
+        if (outlet->listener)
             check_outlet(server, outlet);
+        else if (outlet->publication.catalog_version) /* published, but without a socket yet */
+            outlet_listen(outlet);
     admin_check(server->admin);
 }
 
@@ -60,10 +62,11 @@ static void beat(struct server *server) {
     int64_t watchdog = notify_watchdog_interval_ms();
     if (watchdog > 0)
         notify_send("WATCHDOG=1");
+    int64_t interval = watchdog > 0 && watchdog < BEAT_MS ? watchdog : BEAT_MS;
     if (server->trim_due)
         malloc_trim(0);
     server->trim_due = false;
-    server->next_beat_mono = server->now.mono_ms + BEAT_MS;
+    server->next_beat_mono = server->now.mono_ms + interval;
 }
 
 static void check_clock(struct server *server) {

@@ -55,7 +55,6 @@ struct server {
     int64_t next_beat_mono;
     bool trim_due; /* a bulk change left free memory behind: give it back at the next beat */
     int64_t wall_offset_ms; /* wall − mono at the last turn: a jump is a set clock */
-    int64_t expiry_check_mono;
     bool stopping;
     bool failed; /* stopping because serving on would be wrong */
 };

@@ -38,6 +38,9 @@ static char *take_line(struct session *session, size_t length) {
     memcpy(line, buffer_bytes(&session->input), length);
     buffer_consume(&session->input, length + 1);
     session->scanned = 0;
+    /* It goes on as a C string: what stands behind a NUL must not vanish, but be refused. */
+    for (char *nul = line; (nul = memchr(nul, '\0', length - (size_t)(nul - line)));)
+        *nul = '\1';
     if (length && line[length - 1] == '\r')
         line[length - 1] = '\0';
     return line;
@@ -64,8 +67,13 @@ static void begin_payload(struct session *session, char *line) {
     session->payload_limit = command_payload_limit(line);
     session->payload_refusal.code = 0;
     if (!session->payload_limit)
-        session->payload_limit = SESSION_PAYLOAD_MAX; /* command_run says what is wrong */
-    if (session->payload_counted && session->payload_length > session->payload_limit)
+        session->payload_limit = SESSION_LINE_MAX; /* command_run says what is wrong */
+    /* Every command with a payload changes something; nothing is kept of a viewer's. */
+    if (session->level < LEVEL_CHANGE) {
+        session->payload_limit = SESSION_LINE_MAX;
+        refuse(&session->payload_refusal, REFUSED_FORBIDDEN, "viewer", "",
+               "you may look, not change");
+    } else if (session->payload_counted && session->payload_length > session->payload_limit)
         refuse(&session->payload_refusal, REFUSED_TOO_LARGE, "payload-too-large", "",
                "the payload has %zu bytes, at most %zu are taken", session->payload_length,
                session->payload_limit);
@@ -124,11 +132,22 @@ static bool find_empty_line(struct session *session, size_t *ret_length, size_t 
     return false;
 }
 
+/* Where a line or a payload ends is not known any more: say why, then hang up. */
+static void give_up(struct session *session, const char *what) {
+    struct refusal refusal = { 0 };
+    refuse(&refusal, REFUSED_TOO_LARGE, "too-large", "", "%s; the session ends here", what);
+    log_warning("admin session of uid %u ends: %s", session->actor.uid, what);
+    refuse_line(session, &refusal);
+    buffer_deinit(&session->input);
+    session->scanned = 0;
+    session->quitting = true;
+}
+
 static bool read_uncounted(struct session *session) {
     size_t length, end;
     if (!find_empty_line(session, &length, &end)) {
         if (buffer_length(&session->input) > session->payload_limit)
-            session_drop(session, "a payload that is too large and does not end");
+            give_up(session, "a payload is too large and does not end");
         return false;
     }
     if (length > session->payload_limit)
@@ -152,11 +171,11 @@ static bool read_line(struct session *session) {
     if (!end) {
         session->scanned = have;
         if (have > SESSION_LINE_MAX)
-            session_drop(session, "a line of more than 64 KiB");
+            give_up(session, "a line has more than 64 KiB");
         return false;
     }
     if ((size_t)(end - data) > SESSION_LINE_MAX) {
-        session_drop(session, "a line of more than 64 KiB");
+        give_up(session, "a line has more than 64 KiB");
         return false;
     }
     char *line = take_line(session, (size_t)(end - data));
@@ -175,16 +194,28 @@ static bool may_read(const struct session *session) {
            buffer_length(&session->output) < SESSION_OUTPUT_HIGH;
 }
 
+bool session_may_resume(const struct session *session) {
+    return session->paused && may_read(session);
+}
+
+/* Something to go on with: bytes, or a payload of none. */
+static bool has_input(const struct session *session) {
+    return buffer_length(&session->input) ||
+           (session->in_payload && session->payload_counted && !session->payload_length);
+}
+
 static void consume_input(struct session *session) {
-    while (may_read(session) && buffer_length(&session->input)) {
+    while (may_read(session) && has_input(session)) {
         bool progress = !session->in_payload       ? read_line(session)
                         : session->payload_counted ? read_counted(session)
                                                    : read_uncounted(session);
         if (!progress)
             break;
     }
+    if (session->ended && may_read(session) && !session->watch.on)
+        session->quitting = true;
     bool pause = !may_read(session);
-    if (session->closed || pause == session->paused)
+    if (session->closed || session->ended || pause == session->paused)
         return;
     session->paused = pause;
     if (pause)
@@ -199,10 +230,11 @@ static void session_data(struct loop_source *source, const void *data, size_t le
     struct session *session = source->owner;
     if (session->closed)
         return;
-    if (length == 0 || error) {
+    if (error) {
         session_drop(session, NULL);
         return;
     }
+    session->ended |= length == 0;
     if (!buffer_append(&session->input, data, length)) {
         session_drop(session, "no memory for its input");
         return;

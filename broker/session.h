@@ -47,11 +47,14 @@ struct reply {
 
 struct watch {
     bool on;
+    bool begun; /* its OK has been written, behind every reply that was owed before */
+    bool begun; /* its OK was sent: from now on the output is the events' */
+    bool stuck; /* the store can't be asked now; again at the next heartbeat */
     bool json;
-    bool live;        /* has been sent everything older */
+    bool live;            /* has been sent everything older */
     struct reply *asking; /* owner of the query that is under way */
-    uint64_t next;    /* sequence number of the next event to send */
-    uint64_t pool_id; /* 0 = every pool */
+    uint64_t next;        /* sequence number of the next event to send */
+    uint64_t pool_id;     /* 0 = every pool */
 };
 
 struct session {
@@ -74,6 +77,7 @@ struct session {
     struct reply *first, **last;
     unsigned owed;
     struct watch watch;
+    bool ended;    /* the peer sends no more; what it sent is still carried out */
     bool quitting; /* close once all is sent */
     bool closed;
     bool paused;
@@ -85,6 +89,8 @@ struct session *session_new(struct admin *admin, struct server *server, int fd,
 /* A reply became ready, or its listing may go on: send what can be sent. */
 void session_pump(struct session *session);
 void session_drop(struct session *session, const char *why);
+/* Reading had to pause and need not any more. */
+bool session_may_resume(const struct session *session);
 /* Forget a reply whose peer has gone, or that was sent. */
 void reply_free(struct reply *reply);
 

@@ -24,8 +24,19 @@ void reply_free(struct reply *reply) {
 
 /* ---- one reply ---- */
 
-static void write_refusal(const struct reply *reply, struct buffer *out) {
-    const struct refusal *refusal = &reply->refusal;
+/* A message quotes what the peer sent. On this protocol it is one line, and text. */
+static void make_printable(char *text) {
+    json_t *valid = json_string(text);
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f || (!valid && (unsigned char)*at >= 0x80))
+            *at = '?';
+    json_decref(valid);
+}
+
+static void write_refusal(struct reply *reply, struct buffer *out) {
+    struct refusal *refusal = &reply->refusal;
+    make_printable(refusal->message);
+    make_printable(refusal->field);
     buffer_printf(out, "ERR %d %s\n", refusal->code, refusal->message);
     if (!reply->json)
         return;
@@ -68,10 +79,14 @@ static bool write_reply(struct session *session, struct reply *reply) {
             return false;
     } else {
         buffer_append_text(out, "OK\n");
-        if (!reply->watch)
+        if (reply->watch)
+            session->watch.begun = true;
+        else
             write_body(reply, out);
     }
-    if (!reply->watch)
+    if (reply->watch)
+        session->watch.begun = true;
+    else
         buffer_append_text(out, "\n");
     return true;
 }
@@ -133,12 +148,14 @@ void session_pump(struct session *session) {
     bool more = write_replies(session);
     if (!flush_output(session))
         return;
-    if (more && !session->writing) {
-        /* The next piece in the next turn: others come first. */
+    if ((more || session_may_resume(session)) && !session->writing) {
+        /* The next piece in the next turn: others come first. So do commands that were held back:
+         * this may be called while a group of commands is being settled. */
         session->writing = true;
         loop_want_write(session->server->loop, &session->source);
     }
-    if (session->watch.on && !session->watch.live && !session->watch.asking)
+    const struct watch *watch = &session->watch;
+    if (watch->begun && !watch->live && !watch->asking && !watch->stuck)
         ask_for_events(session);
     if (session->quitting && !session->first)
         session_drop(session, NULL);
@@ -183,6 +200,11 @@ void session_watch_event(struct session *session, const struct event *event) {
 }
 
 void session_watch_heartbeat(struct session *session, uint64_t last_event, int64_t wall_ms) {
+    if (session->watch.stuck) {
+        session->watch.stuck = false;
+        session_pump(session);
+        return;
+    }
     if (!session->watch.live)
         return;
     watch_line(session, json_pack("{s:s, s:I, s:o}", "type", "heartbeat", "seq",
@@ -203,6 +225,7 @@ void session_watch_answer(struct session *session, const struct event *events, i
         write_event(session, &events[i]);
     /* Groups and queries come back in order: what was committed after this answer has yet to
      * arrive. */
-    session->watch.live = count < 0 || session->watch.next > newest;
+    session->watch.stuck = count < 0;
+    session->watch.live = count >= 0 && session->watch.next > newest;
     push_watch(session);
 }

@@ -63,13 +63,24 @@ static void close_fd(int *fd) {
     *fd = -1;
 }
 
+static bool same_file(const struct stat *a, const struct stat *b) {
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+static bool is_our_lock(const struct server *server, int dir_fd) {
+    struct stat ours, there;
+    return server->runtime_lock_fd >= 0 && fstat(server->runtime_lock_fd, &ours) == 0 &&
+           fstatat(dir_fd, RUNTIME_LOCK_FILE, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+           same_file(&ours, &there);
+}
+
 int server_open_runtime(struct server *server) {
     const char *path = server->options.runtime_dir;
     int fd = runtime_open_dir(path, 0755, !server->options.allow_disk_runtime);
     if (fd < 0)
         return explain_dir("runtime directory", path, fd);
     int lock = runtime_lock(fd);
-    if (lock == -EBUSY && server->runtime_lock_fd >= 0) {
+    if (lock == -EBUSY && is_our_lock(server, fd)) {
         /* Only a part of it was wiped, and the lock is our own. */
         lock = server->runtime_lock_fd;
         server->runtime_lock_fd = -1;
@@ -91,10 +102,6 @@ int server_open_runtime(struct server *server) {
     server->pools_fd = pools;
     server->runtime_lock_fd = lock;
     return 0;
-}
-
-static bool same_file(const struct stat *a, const struct stat *b) {
-    return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
 }
 
 bool server_runtime_is_in_place(const struct server *server) {
@@ -217,6 +224,12 @@ static int open_outlets(struct server *server, uint64_t *floor) {
         struct outlet *outlet = mem_alloc(sizeof *outlet);
         uint64_t generation = 0;
         int error = outlet_open(outlet, server, pool->record, gid, &generation);
+        if (error == -EPERM) {
+            log_error("pool %s: its files may not be given to group %s any more; only the broker's "
+                      "own user may use the pool",
+                      pool->record->name, pool->record->group);
+            error = outlet_open(outlet, server, pool->record, getegid(), &generation);
+        }
         if (error) {
             log_error("pool %s: its runtime directory: %s", pool->record->name, strerror(-error));
             free(outlet);
@@ -275,6 +288,11 @@ static int load(struct server *server) {
     if (error) {
         log_error("the store cannot be written: %s", strerror(-error));
         return error;
+    }
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
+        board_set_broker(&outlet->publication.board, server->start, (uint32_t)getpid());
+        board_beat(&outlet->publication.board, server->now.mono_ms);
     }
     model_loaded(server->model, next_id, same_boot, server_next_generation(server), server->now);
     return 0;

@@ -52,6 +52,7 @@ struct why {
     const char *vendor_code;
     const char *reason;
     int64_t cooling_ms; /* for KB_STATUS_COOLING */
+    bool forget_backoff;
 };
 
 static void become(struct model *model, const struct cause *cause, struct model_key *key,
@@ -61,6 +62,8 @@ static void become(struct model *model, const struct cause *cause, struct model_
     state->status = status;
     state->status_since_ms = cause->now.wall_ms;
     state->deadline_mono = state->deadline_wall = 0;
+    if (why->forget_backoff)
+        state->backoff = 0;
     snprintf(state->reason, sizeof state->reason, "%s", why->reason);
     if (status == KB_STATUS_NORMAL) {
         state->normal_since_mono = cause->now.mono_ms;
@@ -100,8 +103,7 @@ int model_enable_key(struct model *model, const struct cause *cause, struct mode
         return refuse_expired(key, "enabled", refusal);
     if (key->state.status == KB_STATUS_NORMAL && !key->state.backoff)
         return 0;
-    key->state.backoff = 0;
-    struct why why = { .vendor_code = "", .reason = "enabled" };
+    struct why why = { .vendor_code = "", .reason = "enabled", .forget_backoff = true };
     become(model, cause, key, KB_STATUS_NORMAL, &why, set);
     key->pending++;
     return 0;

@@ -53,7 +53,7 @@ static int put_format(struct store *store, uint32_t format) {
 
 int store_read_identity(struct store *store, uint32_t *ret_format,
                         unsigned char ret_wrapped[VAULT_WRAPPED_SIZE]) {
-    unsigned char bytes[FORMAT_SIZE];
+    unsigned char bytes[FORMAT_SIZE] = { 0 };
     MDB_txn *txn;
     int rc = store_errno(mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn));
     if (rc < 0)

@@ -21,8 +21,10 @@ char *view_actor(const struct actor *actor) {
                       actor->pid);
 }
 
+/* Null also for what is no UTF-8: one bad text must not cost the whole object. */
 static json_t *text_or_null(const char *text) {
-    return text[0] ? json_string(text) : json_null();
+    json_t *string = text[0] ? json_string(text) : NULL;
+    return string ? string : json_null();
 }
 
 static const struct publication *publication_of(const struct server *server,

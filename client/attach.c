@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,12 +176,12 @@ void kbi_attach_close(struct attachment *attachment) {
     *attachment = (struct attachment){ .dir_fd = KBI_NO_FD };
 }
 
+/* On the stack: this may be called while reporting, which does not allocate. */
 bool kbi_attach_is_in_place(const struct attachment *attachment, const char *path) {
     struct stat info;
-    char *board;
-    if (asprintf(&board, "%s/" KB_BOARD_FILE, path) < 0)
-        return true;
-    int result = lstat(board, &info);
-    free(board);
-    return result == 0 && info.st_dev == attachment->device && info.st_ino == attachment->inode;
+    char board[PATH_MAX];
+    int length = snprintf(board, sizeof board, "%s/" KB_BOARD_FILE, path);
+    if (length < 0 || (size_t)length >= sizeof board || lstat(board, &info) < 0)
+        return false;
+    return info.st_dev == attachment->device && info.st_ino == attachment->inode;
 }

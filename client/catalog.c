@@ -193,12 +193,13 @@ static int open_version(struct catalog **ret_catalog, int dir_fd,
     if (error != 0)
         goto out;
     catalog = calloc(1, sizeof *catalog);
-    if (catalog)
+    if (catalog) {
+        catalog->refs = 1;
         catalog->lmdb = calloc(1, sizeof *catalog->lmdb);
+    }
     error = catalog && catalog->lmdb ? 0 : KB_ENOMEM;
     if (error != 0)
         goto out;
-    catalog->refs = 1;
     catalog->version = published->version;
     error = open_lmdb(catalog->lmdb, fd, published->size);
     if (error == 0)

@@ -168,6 +168,9 @@ void kbi_spread_finish(struct spread *spread); /* after the last kbi_spread_add 
 uint32_t kbi_spread_usable(const struct spread *spread);
 uint32_t kbi_spread_position(const struct spread *spread, uint32_t index); /* index < usable */
 
+/* How often a position comes up in usable × total throws: usable × its weight. For tests. */
+uint64_t kbi_spread_share(const struct spread *spread, uint32_t position);
+
 /* A position by weight (at least one must be usable); the key there, NULL if its record is unsound;
  * both at once. */
 uint32_t kbi_spread_throw(kb_reader *reader);

@@ -122,6 +122,19 @@ uint32_t kbi_spread_position(const struct spread *spread, uint32_t index) {
     return spread->columns[index].positions[0];
 }
 
+uint64_t kbi_spread_share(const struct spread *spread, uint32_t position) {
+    uint64_t share = 0;
+    for (uint32_t i = 0; i < spread->usable; i++) {
+        const struct column *column = &spread->columns[i];
+        uint32_t keep = spread->even || column->keep > spread->total ? spread->total : column->keep;
+        if (column->positions[0] == position)
+            share += keep;
+        if (column->positions[1] == position)
+            share += spread->total - keep;
+    }
+    return share;
+}
+
 /* The key at `position` of the order, filled on first use. NULL if its record is not sound. */
 const kb_key *kbi_spread_key(kb_reader *reader, uint32_t position) {
     struct catalog *catalog = reader->catalog;

@@ -79,8 +79,7 @@ int stage_open(struct stage *stage, const char *build) {
     return open_notify(stage);
 }
 
-/* ---- the vendor and the broker
- * -------------------------------------------------------------------- */
+/* ---- the vendor and the broker ---- */
 
 static void take_url(void *userdata, const char *line) {
     struct stage *stage = userdata;
@@ -170,8 +169,33 @@ int stage_command(struct stage *stage, const char *const words[], const char *ke
     return -1;
 }
 
-/* ---- the workers
- * -------------------------------------------------------------------------------------- */
+double stage_publish_us(struct stage *stage) {
+    static const char sum_name[] = "keybroker_publish_seconds_sum ";
+    static const char count_name[] = "keybroker_publish_seconds_count ";
+    char path[PROGRAM_SIZE];
+    char metrics[PATH_MAX + 16];
+    const char *const argv[] = {
+        program(stage, "keybroker", path), "-r", stage->runtime, "show", "metrics", NULL
+    };
+    snprintf(metrics, sizeof(metrics), "%s/metrics", stage->private);
+    if (process_run(argv, NULL, metrics) != 0)
+        return 0;
+    FILE *file = fopen(metrics, "re");
+    double sum_s = 0;
+    double count = 0;
+    char line[256];
+    while (file && fgets(line, sizeof(line), file)) {
+        if (strncmp(line, sum_name, sizeof(sum_name) - 1) == 0)
+            sum_s = strtod(line + sizeof(sum_name) - 1, NULL);
+        else if (strncmp(line, count_name, sizeof(count_name) - 1) == 0)
+            count = strtod(line + sizeof(count_name) - 1, NULL);
+    }
+    if (file)
+        fclose(file);
+    return count > 0 ? sum_s * 1e6 / count : 0;
+}
+
+/* ---- the workers ---- */
 
 int stage_start_workers(struct stage *stage) {
     char path[PROGRAM_SIZE];
@@ -208,8 +232,7 @@ const char *stage_casualty(struct stage *stage) {
     return NULL;
 }
 
-/* ---- the end
- * --------------------------------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk) {
     (void)info;

@@ -81,8 +81,7 @@ static uint64_t now_ms(void) {
     return feed_now_ns() / 1000000;
 }
 
-/* ---- what an answer means ----------------------------------------------------------------------
- */
+/* ---- what an answer means ---- */
 
 static size_t on_body(char *data, size_t size, size_t count, void *userdata) {
     struct request *request = userdata;
@@ -123,8 +122,7 @@ static const char *outcome_name(kb_outcome outcome) {
     return outcome >= 1 && outcome <= KB_NETWORK ? names[outcome] : names[0];
 }
 
-/* ---- one request --------------------------------------------------------------------------------
- */
+/* ---- one request ---- */
 
 static void request_begin(struct worker *worker, struct request *request) {
     request->attempt = (kb_attempt)KB_ATTEMPT_INIT;
@@ -257,8 +255,7 @@ static int request_init(struct request *request) {
     return 0;
 }
 
-/* ---- all of them
- * --------------------------------------------------------------------------------- */
+/* ---- all of them ---- */
 
 static void print_stats(struct worker *worker) {
     const kb_key *key = kb_current(worker->reader);
@@ -340,8 +337,7 @@ static void work(struct worker *worker) {
     }
 }
 
-/* ---- start and end
- * ---------------------------------------------------------------------------------- */
+/* ---- start and end ---- */
 
 static int worker_init(struct worker *worker) {
     int error = kb_open(&worker->reader, worker->pool, &worker->options);

@@ -109,7 +109,7 @@ static struct meter *meter_make(const char *key) {
     return meter;
 }
 
-/* ---- the vendor's judgement and words -------------------------------------------------------- */
+/* ---- the vendor's judgement and words ---- */
 
 __attribute__((format(printf, 3, 4))) static void answer(struct request *request, unsigned status,
                                                          const char *format, ...) {
@@ -236,8 +236,7 @@ static const char *key_of(struct MHD_Connection *connection) {
     return "";
 }
 
-/* ---- the pacer --------------------------------------------------------------------------------
- */
+/* ---- the pacer ---- */
 
 /* Hold the connection until request->due_ns. MHD calls the handler again once it is resumed. */
 static void pace(struct request *request) {
@@ -281,8 +280,7 @@ static void *pacer(void *unused) {
     return NULL;
 }
 
-/* ---- control -----------------------------------------------------------------------------------
- */
+/* ---- control ---- */
 
 static const char *argument(struct MHD_Connection *connection, const char *name) {
     return MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
@@ -388,8 +386,7 @@ static enum MHD_Result control(struct MHD_Connection *connection, const char *wh
     return reply(connection, status, nothing, MHD_RESPMEM_PERSISTENT, 0);
 }
 
-/* ---- libmicrohttpd's callbacks
- * -------------------------------------------------------------------- */
+/* ---- libmicrohttpd's callbacks ---- */
 
 /* Called with the headers, with each piece of the body, at its end, and again after a resume. */
 static enum MHD_Result handle(void *unused, struct MHD_Connection *connection, const char *url,
@@ -439,8 +436,7 @@ static void completed(void *unused, struct MHD_Connection *connection, void **co
     *context = NULL;
 }
 
-/* ---- main
- * ------------------------------------------------------------------------------------------ */
+/* ---- main ---- */
 
 static bool parse_arguments(int argc, char **argv, uint16_t *ret_port) {
     for (int i = 1; i < argc; i += 2) {

@@ -17,6 +17,7 @@
 
 #include <criterion/criterion.h>
 
+#include "broker/keyconfig.h"
 #include "tests/support/fixture_pool.h"
 #include "tests/support/seed.h"
 
@@ -61,6 +62,9 @@ Test(catalog, what_was_built_is_what_a_worker_gets) {
     record_set_string(&key->account, "team-a");
     record_set_string(&key->config,
                       "{\"api_key\":\"sk-abc\",\"base_url\":\"https://example.test/v1\"}");
+    /* Records are immutable in the broker; here one changes, so what was derived from it goes. */
+    keyconfig_handout_free(key->handout);
+    key->handout = NULL;
     fixture_pool_publish(&fixture);
 
     struct attachment attachment;

@@ -1,0 +1,70 @@
+/*
+ * The bench: runs every section (hotpath, failover, footprint, throughput), prints one table and
+ * writes bench.json beside the programs. README.md says what is measured and how.
+ *
+ *     bench_keybroker [--quick] [SECTION...]
+ *
+ * --quick runs the first two with few rounds, and fails if one of their ratios is far too high. A
+ * section by name runs alone.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "failover.h"
+#include "footprint.h"
+#include "hotpath.h"
+#include "result.h"
+#include "throughput.h"
+
+static bool is_wanted(int argc, char **argv, const char *section, bool by_default) {
+    bool any = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], section) == 0)
+            return true;
+        any = any || argv[i][0] != '-';
+    }
+    return !any && by_default;
+}
+
+/* A state directory of its own for each section: none measures what another has left behind. */
+static void run(const char *build, bool quick, void (*section)(struct rig *rig, bool quick)) {
+    struct rig rig;
+    rig_open(&rig, build);
+    section(&rig, quick);
+    rig_close(&rig);
+}
+
+static void run_footprint(struct rig *rig, bool quick) {
+    (void)quick;
+    footprint_measure(rig);
+}
+
+static void run_throughput(struct rig *rig, bool quick) {
+    (void)quick;
+    throughput_measure(rig);
+}
+
+int main(int argc, char **argv) {
+    const char *build = getenv("KEYBROKER_BUILD");
+    bool quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
+    char path[600];
+    if (!build)
+        sample_die("KEYBROKER_BUILD must name the directory of the programs; try `make bench`");
+    if (is_wanted(argc, argv, "hotpath", true))
+        run(build, quick, hotpath_measure);
+    if (is_wanted(argc, argv, "failover", true))
+        run(build, quick, failover_measure);
+    if (is_wanted(argc, argv, "footprint", !quick))
+        run(build, quick, run_footprint);
+    if (is_wanted(argc, argv, "throughput", !quick))
+        run(build, quick, run_throughput);
+    snprintf(path, sizeof path, "%s/bench.json", build);
+    bool written = result_write_json(path);
+    unsigned failed = result_finish();
+    if (!written)
+        sample_die("cannot write %s", path);
+    if (quick && failed > 0)
+        sample_die("%u ratios are far beyond their targets", failed);
+    return 0;
+}

@@ -1,0 +1,75 @@
+/* See footprint.h. */
+#include "footprint.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "result.h"
+#include "sample.h"
+
+enum { KEYS = 10000, STARTS = 7, PICKS = 200000 };
+#define MIB (1024.0 * 1024.0)
+
+static void tell(const char *name, const char *unit, struct spread_of figure, double target) {
+    struct result result = {
+        .unit = unit, .figure = figure.median, .judged = figure, .target = target
+    };
+    snprintf(result.name, sizeof result.name, "%s", name);
+    result_add(&result);
+}
+
+/* In a process that has only this one reader. */
+static double reader_kib(const struct rig *rig, const char *pool) {
+    uint64_t *bytes = sample_shared(sizeof *bytes);
+    pid_t pid = fork();
+    if (pid < 0)
+        sample_die("fork: %s", strerror(errno));
+    if (pid == 0) {
+        uint64_t before = rig_private_bytes(getpid());
+        kb_reader *reader = rig_reader(rig, pool);
+        for (int i = 0; i < PICKS; i++)
+            kb_current(reader);
+        *bytes = rig_private_bytes(getpid()) - before;
+        _exit(0);
+    }
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    double kib = (double)*bytes / 1024;
+    munmap(bytes, sizeof *bytes);
+    return kib;
+}
+
+static void measure_reader(const struct rig *rig, const char *pool, const char *name) {
+    double kib[3];
+    for (int i = 0; i < 3; i++)
+        kib[i] = reader_kib(rig, pool);
+    tell(name, "KiB", sample_spread(kib, 3), 256);
+}
+
+void footprint_measure(struct rig *rig) {
+    double ready_ms[STARTS], memory_mib[STARTS];
+
+    result_section("10,000 keys: memory and start");
+    rig_start(rig, "io_uring");
+    rig_make_pool(rig, "many", "priority", KEYS, "");
+    double after_import = (double)rig_private_bytes(rig->broker) / MIB;
+    rig_stop(rig);
+    for (int i = 0; i < STARTS; i++) {
+        ready_ms[i] = (double)rig_start(rig, "io_uring") / 1e6;
+        sample_sleep_us(300000);
+        memory_mib[i] = (double)rig_private_bytes(rig->broker) / MIB;
+        if (i < STARTS - 1)
+            rig_stop(rig);
+    }
+    tell("broker's private memory after the start", "MiB", sample_spread(memory_mib, STARTS), 40);
+    tell("broker's private memory after an import of all keys", "MiB",
+         (struct spread_of){ after_import, after_import, after_import }, 40);
+    tell("start to ready", "ms", sample_spread(ready_ms, STARTS), 300);
+    measure_reader(rig, "many", "a worker's private memory for a reader, priority");
+    rig_make_pool(rig, "many-spread", "spread", KEYS, "");
+    measure_reader(rig, "many-spread", "a worker's private memory for a reader, spread");
+    rig_stop(rig);
+}

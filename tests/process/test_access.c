@@ -1,0 +1,334 @@
+/*
+ * Who may do what: the admin socket's groups, the modes and groups of the files that workers see,
+ * and secrets that must not show anywhere. Most of it needs root, to become somebody else.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+#include <keybroker.h>
+
+#include "tests/support/peer.h"
+#include "tests/support/program.h"
+
+enum { ADMINS = 54321, VIEWERS = 54322, WORKERS = 54323, NOBODY = 65534 };
+static const char CANARY[] = "sk-test-CANARY0123456789canary";
+
+static bool may_become_others(void) {
+    if (geteuid() == 0)
+        return true;
+    cr_skip_test("only root can become somebody else");
+    return false;
+}
+
+static void start(struct broker *b) {
+    broker_start(b, "--admin-group=54321", "--viewer-group=54322", NULL);
+    struct peer *peer = peer_open(b);
+    peer_must_with(peer, CANARY, "add pool main vendor=openai group=%d", WORKERS);
+}
+
+/* ---- the admin socket ---- */
+
+TEST_BOTH_LOOPS(access, a_stranger_is_turned_away_with_a_reason) {
+    if (!may_become_others())
+        return;
+    start(b);
+    struct peer_identity stranger = { .uid = NOBODY, .gid = NOBODY };
+    struct peer *peer = peer_open_as(b, &stranger);
+    peer_send(peer, "show info");
+    struct answer *answer = peer_read(peer);
+    cr_assert_eq(answer->code, 403, "%s", answer->status);
+    cr_assert_not_null(strstr(answer->message, "group"));
+    cr_assert(peer_read_to_end(peer));
+}
+
+TEST_BOTH_LOOPS(access, members_of_the_admin_group_may_change) {
+    if (!may_become_others())
+        return;
+    start(b);
+    struct peer_identity members[] = {
+        { .uid = NOBODY, .gid = ADMINS },
+        { .uid = NOBODY, .gid = NOBODY, .group_count = 1, .groups = { ADMINS } },
+        { .uid = NOBODY, .gid = NOBODY, .group_count = 4, .groups = { 5, ADMINS, VIEWERS, 7 } },
+        { .uid = NOBODY, .gid = VIEWERS, .group_count = 1, .groups = { ADMINS } },
+    };
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        struct peer *peer = peer_open_as(b, &members[i]);
+        peer_must(peer, "set key main key1 weight=%zu", i + 2);
+        struct answer *text = peer_must(peer, "export main secrets=yes");
+        cr_assert_not_null(strstr(text->body, CANARY));
+    }
+    struct peer *root = peer_open(b);
+    struct answer *events = peer_must(root, "json show events pool=main limit=1");
+    cr_assert_str_eq(answer_string(events, "events.0.who"),
+                     scene_text("uid=%d pid=%d", NOBODY, getpid()));
+}
+
+TEST_BOTH_LOOPS(access, members_of_the_viewer_group_may_only_look) {
+    static const char *const LOOKS[] = { "show info",          "show pools",  "show keys main",
+                                         "show key main key1", "show events", "show metrics",
+                                         "show vendors",       "export main", "help" };
+    static const char *const CHANGES[] = {
+        "disable key main key1",    "enable key main key1",
+        "delete key main key1",     "move key main key1 first",
+        "set key main key1 note=x", "set pool main strategy=spread",
+        "order keys main key1",     "delete pool main confirm=main",
+        "export main secrets=yes"
+    };
+    if (!may_become_others())
+        return;
+    start(b);
+    struct peer_identity viewers[] = {
+        { .uid = NOBODY, .gid = VIEWERS },
+        { .uid = NOBODY, .gid = NOBODY, .group_count = 2, .groups = { 5, VIEWERS } },
+    };
+    for (size_t v = 0; v < 2; v++) {
+        struct peer *peer = peer_open_as(b, &viewers[v]);
+        for (size_t i = 0; i < sizeof LOOKS / sizeof *LOOKS; i++) {
+            struct answer *answer = peer_must(peer, "json %s", LOOKS[i]);
+            cr_assert_null(strstr(answer->body, CANARY), "%s shows the secret", LOOKS[i]);
+        }
+        for (size_t i = 0; i < sizeof CHANGES / sizeof *CHANGES; i++)
+            cr_assert_eq(peer_ask(peer, "%s", CHANGES[i])->code, 403, "%s", CHANGES[i]);
+        cr_assert_eq(peer_ask_with(peer, CANARY, "add key main")->code, 403);
+        cr_assert_eq(peer_ask_with(peer, "{\"keys\":[]}", "import main mode=merge")->code, 403);
+        cr_assert_eq(peer_ask_with(peer, CANARY, "add pool x vendor=openai")->code, 403);
+    }
+    struct peer *root = peer_open(b);
+    cr_assert_eq(answer_number(peer_must(root, "json show pool main"), "revision"), 1);
+}
+
+TEST_BOTH_LOOPS(access, the_admin_group_is_nobody_when_none_is_named) {
+    if (!may_become_others())
+        return;
+    broker_start(b, NULL);
+    struct peer_identity who = { .uid = NOBODY, .gid = ADMINS, .group_count = 1, .groups = { 0 } };
+    struct peer *peer = peer_open_as(b, &who);
+    cr_assert_eq(peer_read(peer)->code, 403);
+}
+
+TEST_BOTH_LOOPS(access, a_group_that_does_not_exist_is_refused) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    struct answer *refused =
+        peer_ask_with(peer, CANARY, "json add pool main vendor=openai group=no-such-group");
+    cr_assert_eq(refused->code, 404);
+    cr_assert_str_eq(answer_string(refused, "reason"), "no-such-group");
+    cr_assert_neq(access(scene_text("%s/pools/main", b->runtime_dir), F_OK), 0);
+    struct broker *wrong = broker_new(b->loop);
+    broker_spawn(wrong, "--admin-group=no-such-group", NULL);
+    cr_assert_eq(broker_wait_exit(wrong), 1);
+    cr_assert(broker_log_has(wrong, "no-such-group"));
+}
+
+/* An ordinary user's broker may only give files to groups that the user is in. */
+TEST_BOTH_LOOPS(access, a_group_that_the_broker_may_not_give_files_to_is_refused_with_the_cure) {
+    if (!may_become_others())
+        return;
+    struct peer_identity nobody = { .uid = NOBODY, .gid = NOBODY };
+    cr_assert_eq(chown(b->state_dir, NOBODY, NOBODY), 0);
+    cr_assert_eq(chown(b->runtime_dir, NOBODY, NOBODY), 0);
+    const char *program = scene_program("keybrokerd");
+    pid_t parent = getpid();
+    b->pid = fork();
+    if (b->pid == 0) {
+        peer_become(&nobody);
+        cr_assert_eq(setresgid(NOBODY, NOBODY, NOBODY) | setresuid(NOBODY, NOBODY, NOBODY), 0);
+        scene_become_child(parent);
+        execl(program, program, "--state-dir", b->state_dir, "--runtime-dir", b->runtime_dir,
+              scene_text("--loop=%s", b->loop), NULL);
+        _exit(127);
+    }
+    EVENTUALLY(access(scene_text("%s/admin.sock", b->runtime_dir), F_OK) == 0);
+    struct peer *peer = NULL;
+    EVENTUALLY((peer = peer_try_open(b)) != NULL);
+    struct answer *refused =
+        peer_ask_with(peer, CANARY, "json add pool main vendor=openai group=%d", WORKERS);
+    cr_assert_eq(refused->code, 409, "%s", refused->status);
+    cr_assert_str_eq(answer_string(refused, "reason"), "cannot-chgrp");
+    cr_assert_not_null(strstr(refused->message, "member"));
+    cr_assert_eq(peer_ask(peer, "show pool main")->code, 404);
+    peer_must_with(peer, CANARY, "add pool main vendor=openai");
+    cr_assert_eq(peer_ask(peer, "set pool main group=%d", WORKERS)->code, 409);
+    struct peer *owner = peer_open_as(b, &nobody); /* the daemon's own user */
+    peer_must(owner, "disable key main key1");
+}
+
+/* ---- files ---- */
+
+static void assert_file(const char *path, mode_t mode, gid_t gid) {
+    struct stat status;
+    cr_assert_eq(lstat(path, &status), 0, "%s: %s", path, strerror(errno));
+    cr_assert_eq(status.st_mode & 07777, mode, "%s has mode %o, not %o", path,
+                 status.st_mode & 07777, mode);
+    cr_assert_eq(status.st_gid, gid, "%s has group %u, not %u", path, status.st_gid, gid);
+}
+
+/* Every file below must be named here: a new one must be thought of. */
+static void assert_files(const struct broker *b, gid_t gid) {
+    const char *pool = scene_text("%s/pools/main", b->runtime_dir);
+    assert_file(b->runtime_dir, 0755, getegid());
+    assert_file(scene_text("%s/admin.sock", b->runtime_dir), 0666, getegid());
+    assert_file(scene_text("%s/pools", b->runtime_dir), 0755, getegid());
+    assert_file(pool, 0750, gid);
+    unsigned catalogs = 0, others = 0;
+    DIR *dir = opendir(pool);
+    cr_assert_not_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        const char *path = scene_text("%s/%s", pool, entry->d_name);
+        if (entry->d_name[0] == '.')
+            continue;
+        if (strncmp(entry->d_name, "catalog.1.", 10) == 0) {
+            assert_file(path, 0640, gid);
+            catalogs++;
+        } else if (strcmp(entry->d_name, "board.1") == 0) {
+            assert_file(path, 0640, gid);
+        } else if (strcmp(entry->d_name, "report.sock") == 0) {
+            assert_file(path, 0660, gid);
+        } else {
+            others++;
+        }
+    }
+    closedir(dir);
+    cr_assert_eq(catalogs, 1, "old catalogs are unlinked");
+    cr_assert_eq(others, 0);
+}
+
+static void assert_state(const struct broker *b) {
+    struct stat status;
+    DIR *dir = opendir(b->state_dir);
+    cr_assert_not_null(dir);
+    cr_assert_eq(stat(b->state_dir, &status), 0);
+    cr_assert_eq(status.st_mode & 07777, 0700);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        assert_file(scene_text("%s/%s", b->state_dir, entry->d_name), 0600, getegid());
+    }
+    closedir(dir);
+}
+
+TEST_BOTH_LOOPS(access, every_file_has_the_mode_and_group_that_the_access_rule_needs) {
+    if (!may_become_others())
+        return;
+    start(b);
+    struct peer *peer = peer_open(b);
+    for (unsigned i = 0; i < 20; i++)
+        peer_must(peer, "set key main key1 weight=%u", i + 1);
+    assert_files(b, WORKERS);
+    assert_state(b);
+    peer_must(peer, "set pool main group=%d", VIEWERS);
+    assert_files(b, VIEWERS);
+    peer_must(peer, "set key main key1 weight=50");
+    assert_files(b, VIEWERS);
+    broker_restart(b);
+    assert_files(b, VIEWERS);
+    assert_state(b);
+    peer = peer_open(b);
+    peer_must(peer, "set pool main group=");
+    assert_files(b, getegid());
+}
+
+static int open_error_as(const struct broker *b, const struct peer_identity *who) {
+    pid_t child = fork();
+    if (child == 0) {
+        kb_options options = KB_OPTIONS_INIT;
+        kb_reader *reader = NULL;
+        options.runtime_dir = b->runtime_dir;
+        peer_become(who);
+        int error = kb_open(&reader, "main", &options);
+        const kb_key *key = error ? NULL : kb_current(reader);
+        bool right = key && strcmp(key->api_key, CANARY) == 0;
+        _exit(right ? 0 : error ? -error : 100);
+    }
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+TEST_BOTH_LOOPS(access, who_may_enter_the_directory_may_use_the_pool) {
+    if (!may_become_others())
+        return;
+    start(b);
+    struct peer_identity worker = { .uid = NOBODY, .gid = WORKERS };
+    struct peer_identity other = { .uid = NOBODY, .gid = NOBODY };
+    struct peer_identity supplementary = {
+        .uid = NOBODY, .gid = NOBODY, .group_count = 1, .groups = { WORKERS }
+    };
+    cr_assert_eq(open_error_as(b, &worker), 0);
+    cr_assert_eq(open_error_as(b, &supplementary), 0);
+    cr_assert_eq(open_error_as(b, &other), -KB_EACCES);
+    /* Not even a worker may write to what it maps. */
+    peer_become(&worker);
+    int fd = open(scene_text("%s/pools/main/board.1", b->runtime_dir), O_RDWR);
+    int made = mkdir(scene_text("%s/pools/main/x", b->runtime_dir), 0700);
+    peer_come_back();
+    cr_assert_lt(fd, 0);
+    cr_assert_lt(made, 0);
+}
+
+/* ---- secrets ---- */
+
+static bool file_has(const char *path, const char *text) {
+    size_t length;
+    char *bytes = program_read_file(path, &length);
+    bool found = bytes && memmem(bytes, length, text, strlen(text));
+    free(bytes);
+    return found;
+}
+
+TEST_BOTH_LOOPS(access, a_secret_shows_nowhere_but_where_it_is_asked_for) {
+    static const char *const COMMANDS[] = {
+        "show info",   "show pools",           "show pool main", "show keys main",
+        "show events", "show key main second", "show metrics",   "export main",
+    };
+    broker_start(b, "--log-level=debug", NULL);
+    struct peer *peer = peer_open(b), *watcher = peer_open(b);
+    peer_send(watcher, "json watch since=0");
+    peer_must_with(peer, CANARY, "add pool main vendor=openai");
+    peer_must_with(peer,
+                   scene_text("{\"api_key\":\"%s\",\"client_secret\":\"%s\",\"deep\":{\"token\":"
+                              "[\"%s\"]}}",
+                              CANARY, CANARY, CANARY),
+                   "add key main name=second");
+    peer_must_with(peer, CANARY, "set key main second config=merge");
+    /* Refusals must not quote it either, wherever it was put by mistake. */
+    static const char *const MISTAKES[] = {
+        "{\"api_key\": %s}", "\"%s\"", "{\"%s\"", "%s %s", "{\"api_key\":\"%s\xff\"}", "[\"%s\"]"
+    };
+    for (size_t i = 0; i < sizeof MISTAKES / sizeof *MISTAKES; i++) {
+        char payload[256];
+        const char *mark = strstr(MISTAKES[i], "%s");
+        snprintf(payload, sizeof payload, "%.*s%s%s", (int)(mark - MISTAKES[i]), MISTAKES[i],
+                 CANARY, mark + 2);
+        struct answer *refused = peer_ask_with(peer, payload, "json add key main name=third");
+        cr_assert_neq(refused->code, 0);
+        cr_assert_null(strstr(refused->status, "CANARY"), "%s", refused->status);
+        cr_assert_null(strstr(refused->body, "CANARY"), "%s", refused->body);
+    }
+    for (size_t i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++) {
+        cr_assert_null(strstr(peer_must(peer, "%s", COMMANDS[i])->body, "CANARY"), "%s",
+                       COMMANDS[i]);
+        cr_assert_null(strstr(peer_must(peer, "json %s", COMMANDS[i])->body, "CANARY"), "%s",
+                       COMMANDS[i]);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        cr_assert_null(strstr(peer_read_line(watcher), "CANARY"));
+    cr_assert_not(file_has(scene_text("/proc/%d/cmdline", b->pid), "CANARY"));
+    cr_assert_not(file_has(scene_text("/proc/%d/environ", b->pid), "CANARY"));
+    cr_assert_eq(broker_stop(b), 0);
+    cr_assert_not(broker_log_has(b, "CANARY"), "the log holds a secret");
+    DIR *dir = opendir(b->state_dir);
+    for (struct dirent *entry; (entry = readdir(dir));)
+        cr_assert_not(file_has(scene_text("%s/%s", b->state_dir, entry->d_name), "CANARY"),
+                      "%s holds a secret in the clear", entry->d_name);
+    closedir(dir);
+}

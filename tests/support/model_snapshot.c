@@ -1,0 +1,207 @@
+/* See model_fixture.h: the model's consistency with itself, and its snapshot as text. */
+#include "model_fixture.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+/* ---- consistency ---- */
+
+static void check_slots(const struct model_pool *pool) {
+    uint64_t *seen = calloc(pool->slot_words ? pool->slot_words : 1, sizeof *seen);
+    for (uint32_t i = 0; i < pool->count; i++) {
+        uint32_t slot = pool->order[i]->record->slot;
+        uint64_t bit = UINT64_C(1) << slot % 64;
+        cr_assert_lt(slot / 64, pool->slot_words);
+        cr_assert_not(seen[slot / 64] & bit, "two keys in slot %u", slot);
+        seen[slot / 64] |= bit;
+    }
+    for (uint32_t word = 0; word < pool->slot_words; word++)
+        cr_assert_eq(seen[word], pool->slots[word], "slots in use are those of keys");
+    free(seen);
+}
+
+static void check_pool(const struct model *model, const struct model_pool *pool) {
+    cr_assert_eq(model_pool_by_id(model, pool->record->id), pool);
+    cr_assert_eq(model_find_pool(model, pool->record->name), pool);
+    cr_assert_eq(pool->names.count, pool->count, "as many names as keys");
+    unsigned defaults = 0;
+    for (uint32_t i = 0; i < pool->count; i++) {
+        struct model_key *key = pool->order[i];
+        cr_assert_eq(key->position, i);
+        cr_assert_eq(key->pool, pool);
+        cr_assert_eq(key->record->pool_id, pool->record->id);
+        cr_assert(key->rank > 0);
+        if (i)
+            cr_assert_lt(pool->order[i - 1]->rank, key->rank, "ranks ascend");
+        cr_assert_eq(model_key_by_id(model, key->record->id), key);
+        cr_assert_eq(model_find_key(model, pool, key->record->name), key);
+        defaults += model_is_default(key);
+    }
+    cr_assert_eq(defaults, 1, "a pool has its default key");
+    check_slots(pool);
+}
+
+static bool same_account(const struct model_key *a, const struct model_key *b) {
+    return strcmp(a->record->account, b->record->account) == 0 &&
+           strcmp(a->pool->record->vendor, b->pool->record->vendor) == 0;
+}
+
+static void check_account(const struct model *model, struct model_key *key) {
+    cr_assert_eq(key->account_link != NULL, key->record->account[0] != '\0');
+    if (!key->account_link)
+        return;
+    size_t listed = 0, expected = 0, i = 0;
+    bool found = false;
+    for (struct model_key *mate = model_account_first(model, key); mate;
+         mate = mate->account_next) {
+        cr_assert(same_account(mate, key), "%s is in the account of %s", mate->record->name,
+                  key->record->name);
+        found = found || mate == key;
+        cr_assert_leq(++listed, model->keys.count);
+    }
+    for (const struct model_key *other; (other = map_next(&model->keys, &i));)
+        expected += other->account_link && same_account(other, key);
+    cr_assert(found);
+    cr_assert_eq(listed, expected, "the account's list has all its keys");
+}
+
+static bool heap_has(const struct heap *heap, int64_t when, uint64_t key_id) {
+    for (size_t i = 0; i < heap->count; i++)
+        if (heap->entries[i].when == when && heap->entries[i].key_id == key_id)
+            return true;
+    return false;
+}
+
+static void check_heap(const struct heap *heap) {
+    for (size_t i = 1; i < heap->count; i++)
+        cr_assert_leq(heap->entries[(i - 1) / 2].when, heap->entries[i].when);
+}
+
+static void check_key(const struct model *model, struct model_key *key) {
+    const struct key_state *state = &key->state;
+    uint64_t id = key->record->id;
+    cr_assert(state->status >= KB_STATUS_NORMAL && state->status <= KB_STATUS_DISABLED,
+              "expired is never stored");
+    cr_assert_eq(state->deadline_mono != 0, state->deadline_wall != 0);
+    if (state->status == KB_STATUS_COOLING)
+        cr_assert(state->deadline_mono > 0);
+    if (state->status == KB_STATUS_NORMAL || state->status == KB_STATUS_DISABLED)
+        cr_assert_eq(state->deadline_mono, 0);
+    if (state->deadline_mono && !key->pending)
+        cr_assert(heap_has(&model->recoveries, state->deadline_mono, id), "%s would wait for ever",
+                  key->record->name);
+    if (key->record->expires_at_ms && !key->expiry_seen)
+        cr_assert(heap_has(&model->expiries, key->record->expires_at_ms, id));
+    check_account(model, key);
+}
+
+void model_fixture_check(const struct model *model) {
+    size_t i = 0, keys = 0;
+    for (const struct model_pool *pool; (pool = map_next(&model->pools, &i));) {
+        check_pool(model, pool);
+        keys += pool->count;
+    }
+    cr_assert_eq(model->pool_names.count, model->pools.count);
+    cr_assert_eq(model->keys.count, keys);
+    /* A comparison of every key with every other: what big pools do is seen in small ones. */
+    i = 0;
+    for (struct model_key *key; keys <= 2000 && (key = map_next(&model->keys, &i));)
+        check_key(model, key);
+    check_heap(&model->recoveries);
+    check_heap(&model->expiries);
+    for (struct model_key *key = model->dirty; key; key = key->dirty_next)
+        cr_assert(key->dirty && *key->dirty_link == key &&
+                  model_key_by_id(model, key->record->id) == key);
+}
+
+/* ---- snapshot ---- */
+
+static void print_state(FILE *out, const struct key_state *state) {
+    fprintf(out,
+            " status %u backoff %u deadline %" PRId64 "/%" PRId64 " cooling %" PRId64
+            " normal since %" PRId64 " since %" PRId64 " valid since %" PRIu64 " failure %" PRId64
+            " %u %u '%s' reason '%s' reports",
+            state->status, state->backoff, state->deadline_mono, state->deadline_wall,
+            state->cooling_ms, state->normal_since_mono, state->status_since_ms, state->valid_since,
+            state->last_failure_ms, state->last_outcome, state->http_status, state->vendor_code,
+            state->reason);
+    for (size_t i = 0; i < sizeof state->reports / sizeof *state->reports; i++)
+        fprintf(out, " %" PRIu64, state->reports[i]);
+    fputc('\n', out);
+}
+
+static void print_account(FILE *out, const struct model *model, struct model_key *key) {
+    /* The list's own order means nothing: members are printed by what the map of keys says. */
+    fprintf(out, "  account '%s':", key->record->account);
+    size_t listed = 0;
+    for (struct model_key *mate = model_account_first(model, key); mate; mate = mate->account_next)
+        listed++;
+    for (uint64_t id = 1; id < model->next_id && key->account_link; id++)
+        for (struct model_key *mate = model_account_first(model, key); mate;
+             mate = mate->account_next)
+            if (mate->record->id == id)
+                fprintf(out, " %" PRIu64, id);
+    fprintf(out, " (%zu)\n", listed);
+}
+
+static void print_key(FILE *out, const struct model *model, struct model_key *key) {
+    const struct key_record *record = key->record;
+    fprintf(out,
+            " key %" PRIu64 " '%s' position %u rank %" PRIu64 " slot %u weight %u expires %" PRId64
+            " created %" PRId64 " updated %" PRId64 " note '%s' config %s pending %u\n ",
+            record->id, record->name, key->position, key->rank, record->slot, record->weight,
+            record->expires_at_ms, record->created_at_ms, record->updated_at_ms, record->note,
+            record->config, key->pending);
+    print_state(out, &key->state);
+    print_account(out, model, key);
+}
+
+static void print_pool(FILE *out, const struct model *model, const struct model_pool *pool) {
+    const struct pool_record *record = pool->record;
+    fprintf(out,
+            "pool %" PRIu64 " '%s' vendor %s default %" PRIu64 " revision %" PRIu64
+            " strategy %u group '%s' recovery %s %s base_url '%s' created %" PRId64 "\n",
+            record->id, record->name, record->vendor, record->default_key_id, record->revision,
+            record->strategy, record->group, record->exceeded_recovery, record->error_recovery,
+            record->base_url, record->created_at_ms);
+    fprintf(out, " keys %u names %zu slots", pool->count, pool->names.count);
+    for (uint32_t slot = 0; slot < pool->slot_words * 64; slot++)
+        if (pool->slots[slot / 64] >> slot % 64 & 1)
+            fprintf(out, " %u", slot);
+    fprintf(out, " policies %d/%" PRId64 " %d/%" PRId64 "\n", pool->exceeded_recovery.kind,
+            pool->exceeded_recovery.after_ms, pool->error_recovery.kind,
+            pool->error_recovery.after_ms);
+    for (uint32_t i = 0; i < pool->count; i++)
+        print_key(out, model, pool->order[i]);
+}
+
+char *model_fixture_snapshot(const struct model *model) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    cr_assert_not_null(out);
+    fprintf(out, "pools %zu keys %zu\n", model->pools.count, model->keys.count);
+    for (uint64_t id = 1; id < model->next_id; id++) {
+        const struct model_pool *pool = model_pool_by_id(model, id);
+        if (pool)
+            print_pool(out, model, pool);
+    }
+    cr_assert_eq(fclose(out), 0);
+    return text;
+}
+
+void model_fixture_expect_same(const char *before, const char *after, const char *what) {
+    while (*before && strcmp(before, after) != 0) {
+        size_t old_length = strcspn(before, "\n"), new_length = strcspn(after, "\n");
+        if (old_length != new_length || memcmp(before, after, old_length) != 0)
+            cr_assert_fail("%s:\nwas %.*s\nis  %.*s", what, (int)old_length, before,
+                           (int)new_length, after);
+        before += old_length + (before[old_length] != '\0');
+        after += new_length + (after[new_length] != '\0');
+    }
+    cr_assert_str_eq(before, after, "%s", what);
+}

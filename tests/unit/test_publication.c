@@ -1,0 +1,625 @@
+/*
+ * What the workers of one pool see: the broker's choice and its hint, slots and their words, and
+ * who is woken; on real boards in a directory of the test's own.
+ */
+#include "broker/publication.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "broker/memory.h"
+
+enum { POOL_ID = 3 };
+#define START (UINT64_C(7) << KB_GENERATION_START_SHIFT)
+#define WALL INT64_C(1773576000000)
+
+static char directory[256];
+static int dir_fd;
+static struct publication pub;
+static struct moment now = { .mono_ms = 5000000, .wall_ms = WALL };
+static uint64_t generation = START;
+static uint64_t version = START;
+
+static void setup(void) {
+    const char *tmp = getenv("TMPDIR");
+    snprintf(directory, sizeof directory, "%s/keybroker-publication-XXXXXX", tmp ? tmp : "/tmp");
+    cr_assert_not_null(mkdtemp(directory));
+    dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cr_assert_geq(dir_fd, 0);
+    uint64_t found = 99;
+    cr_assert_eq(publication_open(&pub, POOL_ID, dup(dir_fd), &found), 0);
+    cr_assert_eq(found, 0);
+}
+
+static void remove_files(void) {
+    DIR *dir = fdopendir(dup(dir_fd));
+    rewinddir(dir);
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            unlinkat(dir_fd, entry->d_name, 0);
+    closedir(dir);
+}
+
+static void teardown(void) {
+    publication_close(&pub);
+    remove_files();
+    close(dir_fd);
+    rmdir(directory);
+}
+
+TestSuite(publication, .init = setup, .fini = teardown);
+
+/* ---- publishing what a committer would ---- */
+
+/* Key i has id 100 + i and slot i unless a test says otherwise. */
+static struct published_key key_at(uint32_t i) {
+    return (struct published_key){ .id = 100 + i, .slot = i };
+}
+
+static void take_catalog(struct published_key *order, uint32_t count, uint32_t slots) {
+    cr_assert_eq(board_reserve(&pub.board, slots), 0);
+    struct catalog_built built = {
+        .version = ++version, .size = 4096, .checksum = version * 3, .slot_count = slots
+    };
+    publication_set_catalog(&pub, &built, order, count);
+}
+
+static void publish(uint32_t count) {
+    struct published_key *order = mem_resize(NULL, count, sizeof *order);
+    for (uint32_t i = 0; i < count; i++)
+        order[i] = key_at(i);
+    take_catalog(order, count, count);
+}
+
+static void set_status(uint32_t i, kb_status status, int64_t deadline) {
+    struct key_state state = {
+        .status = status, .deadline_mono = deadline, .valid_since = START + 5, .backoff = 2
+    };
+    publication_set_state(&pub, i, 100 + i, &state);
+}
+
+static void announce(void) {
+    publication_announce(&pub, ++generation, now, true);
+}
+
+/* All of `count` keys normal and announced. */
+static void begin(uint32_t count) {
+    publish(count);
+    for (uint32_t i = 0; i < count; i++)
+        set_status(i, KB_STATUS_NORMAL, 0);
+    announce();
+}
+
+static uint64_t word(uint32_t slot) {
+    return atomic_load(&pub.board.shared->slots[slot].status);
+}
+
+static uint32_t counter(uint32_t slot) {
+    return (uint32_t)(word(slot) >> KB_WORD_COUNTER_SHIFT & KB_WORD_COUNTER_MASK);
+}
+
+static void expect_hint(uint32_t position, uint64_t until) {
+    const struct kb_board *shared = pub.board.shared;
+    cr_assert_eq(atomic_load(&shared->hint_position), position, "position %u, not %u",
+                 atomic_load(&shared->hint_position), position);
+    cr_assert_eq(atomic_load(&shared->hint_until_ms), until);
+    cr_assert_eq(atomic_load(&shared->hint_catalog), version);
+    cr_assert_eq(atomic_load(&shared->hint_generation), generation);
+    cr_assert_eq(atomic_load(&shared->generation), generation);
+}
+
+static const uint64_t NEVER = UINT64_MAX;
+
+/* ---- the choice ---- */
+
+Test(publication, the_first_normal_key_is_the_choice) {
+    begin(3);
+    expect_hint(0, NEVER);
+    cr_assert_eq(pub.choice, 0);
+    cr_assert_eq(pub.choice_id, 100);
+    set_status(0, KB_STATUS_DISABLED, 0);
+    announce();
+    expect_hint(1, NEVER);
+    set_status(1, KB_STATUS_ERROR, 0);
+    announce();
+    expect_hint(2, NEVER);
+    set_status(2, KB_STATUS_EXCEEDED, 0);
+    announce();
+    expect_hint(KB_BOARD_NO_POSITION, NEVER);
+    set_status(1, KB_STATUS_NORMAL, 0);
+    announce();
+    expect_hint(1, NEVER);
+}
+
+Test(publication, every_status_but_normal_is_passed_over) {
+    begin(2);
+    for (kb_status status = KB_STATUS_COOLING; status <= KB_STATUS_DISABLED; status++) {
+        set_status(0, status, 0);
+        announce();
+        expect_hint(1, NEVER);
+        set_status(0, KB_STATUS_NORMAL, 0);
+        announce();
+        expect_hint(0, NEVER);
+    }
+}
+
+Test(publication, the_hint_holds_until_a_key_ranked_above_the_choice_may_come_back) {
+    begin(4);
+    set_status(0, KB_STATUS_COOLING, now.mono_ms + 9000);
+    set_status(1, KB_STATUS_COOLING, now.mono_ms + 4000);
+    set_status(3, KB_STATUS_COOLING, now.mono_ms + 1000); /* below: nobody waits for it */
+    announce();
+    expect_hint(2, (uint64_t)now.mono_ms + 4000);
+    set_status(2, KB_STATUS_EXCEEDED, 0);
+    announce();
+    expect_hint(KB_BOARD_NO_POSITION, (uint64_t)now.mono_ms + 1000);
+    set_status(1, KB_STATUS_NORMAL, 0);
+    announce();
+    expect_hint(1, (uint64_t)now.mono_ms + 9000);
+    set_status(0, KB_STATUS_NORMAL, 0);
+    announce();
+    expect_hint(0, NEVER);
+}
+
+Test(publication, an_expired_key_is_never_the_choice) {
+    struct published_key *order = mem_resize(NULL, 3, sizeof *order);
+    for (uint32_t i = 0; i < 3; i++)
+        order[i] = key_at(i);
+    order[0].expires_at_ms = WALL;
+    order[1].expires_at_ms = WALL + 1;
+    take_catalog(order, 3, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        set_status(i, KB_STATUS_NORMAL, 0);
+    announce();
+    expect_hint(1, NEVER);
+    now.wall_ms++;
+    announce();
+    expect_hint(2, NEVER);
+}
+
+Test(publication, a_clock_that_was_set_back_brings_expired_keys_back) {
+    struct published_key *order = mem_resize(NULL, 2, sizeof *order);
+    order[0] = key_at(0);
+    order[1] = key_at(1);
+    order[0].expires_at_ms = WALL + 1000;
+    take_catalog(order, 2, 2);
+    set_status(0, KB_STATUS_NORMAL, 0);
+    set_status(1, KB_STATUS_NORMAL, 0);
+    now.wall_ms = WALL + 1000;
+    announce();
+    expect_hint(1, NEVER);
+    now.wall_ms = WALL;
+    publication_recheck_expiries(&pub);
+    announce();
+    expect_hint(0, NEVER);
+}
+
+Test(publication, a_new_expiry_counts_with_its_catalog) {
+    begin(2);
+    struct published_key *order = mem_resize(NULL, 2, sizeof *order);
+    order[0] = key_at(0);
+    order[1] = key_at(1);
+    order[0].expires_at_ms = WALL - 1;
+    take_catalog(order, 2, 2);
+    announce();
+    expect_hint(1, NEVER);
+    publish(2);
+    announce();
+    expect_hint(0, NEVER);
+}
+
+Test(publication, a_pool_without_keys_has_no_choice) {
+    take_catalog(mem_resize(NULL, 0, sizeof(struct published_key)), 0, 0);
+    announce();
+    expect_hint(KB_BOARD_NO_POSITION, NEVER);
+    cr_assert_eq(pub.exhausted_since_mono, 0, "an empty pool is not exhausted");
+}
+
+/* Bench all but the last of very many, one by one, with the choice right after each. */
+Test(publication, a_failover_past_10000_benched_keys_finds_the_next) {
+    enum { MANY = 10050 };
+    begin(MANY);
+    for (uint32_t i = 0; i < MANY - 1; i++) {
+        set_status(i, i % 3 ? KB_STATUS_EXCEEDED : KB_STATUS_COOLING,
+                   i % 3 ? 0 : now.mono_ms + 100000 - i);
+        announce();
+        cr_assert_eq(pub.choice, i + 1);
+    }
+    /* Past so many the hint may be early but never late. */
+    uint64_t until = atomic_load(&pub.board.shared->hint_until_ms);
+    cr_assert_leq(until, (uint64_t)now.mono_ms + 100000 - (MANY - 3));
+    set_status(MANY - 1, KB_STATUS_ERROR, 0);
+    announce();
+    cr_assert_eq(pub.choice, KB_BOARD_NO_POSITION);
+    set_status(7000, KB_STATUS_NORMAL, 0);
+    announce();
+    cr_assert_eq(pub.choice, 7000);
+}
+
+Test(publication, past_many_keys_the_earliest_recovery_is_still_known) {
+    enum { MANY = 500 };
+    begin(MANY);
+    for (uint32_t i = 0; i < MANY - 1; i++)
+        set_status(i, KB_STATUS_COOLING, now.mono_ms + 1000 + i);
+    announce();
+    expect_hint(MANY - 1, (uint64_t)now.mono_ms + 1000);
+    set_status(0, KB_STATUS_EXCEEDED, 0);
+    announce();
+    expect_hint(MANY - 1, (uint64_t)now.mono_ms + 1001);
+    for (uint32_t i = 0; i < MANY - 1; i++)
+        set_status(i, KB_STATUS_ERROR, 0);
+    announce();
+    expect_hint(MANY - 1, NEVER);
+}
+
+Test(publication, deadlines_that_moved_are_not_piled_up_for_ever) {
+    begin(100);
+    for (int i = 0; i < 20000; i++)
+        set_status(5, KB_STATUS_COOLING, now.mono_ms + 1000 + i);
+    cr_assert_lt(pub.recoveries.count, 1000);
+    for (uint32_t i = 0; i < 99; i++)
+        if (i != 5)
+            set_status(i, KB_STATUS_ERROR, 0);
+    announce();
+    expect_hint(99, (uint64_t)now.mono_ms + 1000 + 19999);
+}
+
+/* ---- slots ---- */
+
+Test(publication, a_state_is_shown_whole) {
+    begin(2);
+    set_status(1, KB_STATUS_COOLING, 777);
+    const struct kb_board_slot *slot = &pub.board.shared->slots[1];
+    cr_assert_eq(kb_word_id(word(1)), 101);
+    cr_assert_eq(kb_word_status(word(1)), KB_STATUS_COOLING);
+    cr_assert_eq(atomic_load(&slot->deadline_ms), 777);
+    cr_assert_eq(atomic_load(&slot->valid_since), START + 5);
+    cr_assert_eq(atomic_load(&slot->backoff), 2);
+}
+
+Test(publication, every_change_moves_the_word_also_back_to_what_it_was) {
+    begin(1);
+    uint32_t first = counter(0);
+    uint64_t before = word(0);
+    set_status(0, KB_STATUS_COOLING, 1);
+    set_status(0, KB_STATUS_NORMAL, 0);
+    cr_assert_eq(counter(0), first + 2);
+    cr_assert_neq(word(0), before);
+}
+
+Test(publication, a_touch_moves_the_word_and_nothing_else) {
+    begin(2);
+    set_status(0, KB_STATUS_COOLING, 4711);
+    uint64_t before = word(0);
+    publication_touch(&pub, 0, 100);
+    cr_assert_neq(word(0), before);
+    cr_assert_eq(kb_word_status(word(0)), KB_STATUS_COOLING);
+    cr_assert_eq(kb_word_id(word(0)), 100);
+    const struct kb_board_slot *slot = &pub.board.shared->slots[0];
+    cr_assert_eq(atomic_load(&slot->deadline_ms), 4711);
+    cr_assert_eq(atomic_load(&slot->valid_since), START + 5);
+    cr_assert_eq(atomic_load(&slot->backoff), 2);
+    before = word(1);
+    publication_touch(&pub, 1, 100);
+    publication_touch(&pub, 2, 102);
+    publication_touch(&pub, 70000, 101);
+    cr_assert_eq(word(1), before, "another key's slot");
+}
+
+Test(publication, the_words_counter_wraps_without_touching_its_neighbours) {
+    begin(1);
+    for (uint32_t i = 0; i <= KB_WORD_COUNTER_MASK + 1; i++)
+        publication_touch(&pub, 0, 100);
+    cr_assert_eq(kb_word_id(word(0)), 100);
+    cr_assert_eq(kb_word_status(word(0)), KB_STATUS_NORMAL);
+}
+
+Test(publication, a_state_of_a_key_that_is_not_published_is_ignored) {
+    begin(2);
+    struct key_state state = { .status = KB_STATUS_ERROR };
+    uint64_t before = word(0);
+    publication_set_state(&pub, 0, 999, &state); /* another key's slot */
+    cr_assert_eq(word(0), before);
+    publication_set_state(&pub, 2, 102, &state); /* beyond what is published */
+    publication_set_state(&pub, KB_BOARD_SLOTS_MAX + 5, 102, &state);
+    announce();
+    expect_hint(0, NEVER);
+}
+
+Test(publication, before_the_first_catalog_nothing_is_shown) {
+    struct key_state state = { .status = KB_STATUS_NORMAL };
+    publication_set_state(&pub, 0, 100, &state);
+    publication_touch(&pub, 0, 100);
+    cr_assert_eq(pub.slot_count, 0);
+}
+
+Test(publication, a_slot_whose_key_left_is_cleared) {
+    begin(4);
+    struct published_key *order = mem_resize(NULL, 2, sizeof *order);
+    order[0] = key_at(3);
+    order[1] = key_at(1);
+    take_catalog(order, 2, 4);
+    cr_assert_eq(word(0), 0);
+    cr_assert_eq(word(2), 0);
+    cr_assert_eq(kb_word_id(word(1)), 101);
+    cr_assert_eq(kb_word_id(word(3)), 103);
+    announce();
+    expect_hint(0, NEVER);
+    cr_assert_eq(pub.choice_id, 103);
+    cr_assert_eq(atomic_load(&pub.board.shared->slot_count), 4);
+}
+
+Test(publication, slots_beyond_the_new_count_are_cleared_too) {
+    begin(4);
+    publish(2);
+    cr_assert_eq(word(2), 0);
+    cr_assert_eq(word(3), 0);
+    announce();
+    cr_assert_eq(atomic_load(&pub.board.shared->slot_count), 2);
+}
+
+Test(publication, a_slot_that_another_key_took_over_begins_anew) {
+    begin(2);
+    set_status(1, KB_STATUS_COOLING, 4711);
+    struct published_key *order = mem_resize(NULL, 2, sizeof *order);
+    order[0] = key_at(0);
+    order[1] = (struct published_key){ .id = 555, .slot = 1 };
+    take_catalog(order, 2, 2);
+    cr_assert_eq(word(1), 0, "nothing of the old key is said of the new one");
+    cr_assert_eq(atomic_load(&pub.board.shared->slots[1].deadline_ms), 0);
+    struct key_state state = { .status = KB_STATUS_NORMAL };
+    publication_set_state(&pub, 1, 555, &state);
+    cr_assert_eq(kb_word_id(word(1)), 555);
+}
+
+Test(publication, a_new_order_keeps_what_every_key_said) {
+    begin(3);
+    set_status(0, KB_STATUS_COOLING, now.mono_ms + 5000);
+    struct published_key *order = mem_resize(NULL, 3, sizeof *order);
+    order[0] = key_at(2);
+    order[1] = key_at(0);
+    order[2] = key_at(1);
+    take_catalog(order, 3, 3);
+    announce();
+    expect_hint(0, NEVER);
+    cr_assert_eq(pub.choice_id, 102);
+    set_status(2, KB_STATUS_ERROR, 0);
+    announce();
+    expect_hint(2, (uint64_t)now.mono_ms + 5000);
+}
+
+/* ---- catalogs ---- */
+
+static void touch_catalog(uint64_t of, char name[64]) {
+    snprintf(name, 64, KB_CATALOG_FILE_FORMAT, (unsigned long long)of);
+    int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    cr_assert_geq(fd, 0);
+    close(fd);
+}
+
+static bool exists(const char *name) {
+    return faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+Test(publication, a_catalog_counts_when_it_is_announced_and_the_old_one_goes_then) {
+    begin(1);
+    char old[64], new[64];
+    touch_catalog(version, old);
+    uint64_t old_version = version;
+    publish(1);
+    touch_catalog(version, new);
+    const struct kb_board *shared = pub.board.shared;
+    cr_assert_eq(atomic_load(&shared->catalog_version), old_version);
+    cr_assert(exists(old));
+    announce();
+    cr_assert_eq(atomic_load(&shared->catalog_version), version);
+    cr_assert_eq(atomic_load(&shared->catalog_size), 4096);
+    cr_assert_eq(atomic_load(&shared->catalog_checksum), version * 3);
+    cr_assert_not(exists(old));
+    cr_assert(exists(new));
+    announce();
+    cr_assert(exists(new));
+}
+
+Test(publication, a_retired_board_tells_its_readers_and_leaves_nothing) {
+    begin(1);
+    char name[64];
+    touch_catalog(version, name);
+    struct board other;
+    uint64_t found;
+    cr_assert_eq(board_open(&other, dir_fd, &found), 0, "a second mapping, as a worker has");
+    publication_retire(&pub, ++generation);
+    cr_assert_eq(atomic_load(&other.shared->replaced), 1);
+    cr_assert_eq(atomic_load(&other.shared->generation), generation);
+    cr_assert_not(exists(KB_BOARD_FILE));
+    cr_assert_not(exists(name));
+    board_close(&other);
+    cr_assert_eq(publication_open(&pub, POOL_ID, dup(dir_fd), &found), 0);
+}
+
+Test(publication, a_closed_board_stays_for_attached_workers_and_the_next_start) {
+    begin(2);
+    set_status(0, KB_STATUS_DISABLED, 0);
+    announce();
+    publication_close(&pub);
+    cr_assert(exists(KB_BOARD_FILE));
+    uint64_t found = 0;
+    cr_assert_eq(publication_open(&pub, POOL_ID, dup(dir_fd), &found), 0);
+    cr_assert_eq(found, generation, "the new broker goes on above it");
+    cr_assert_eq(kb_word_status(word(0)), KB_STATUS_DISABLED);
+    publish(2);
+    announce();
+    expect_hint(1, NEVER);
+}
+
+Test(publication, a_wiped_directory_gets_a_board_that_says_the_same) {
+    begin(3);
+    set_status(0, KB_STATUS_COOLING, now.mono_ms + 5000);
+    announce();
+    struct board other;
+    uint64_t found;
+    cr_assert_eq(board_open(&other, dir_fd, &found), 0);
+    remove_files();
+    cr_assert_eq(publication_rebuild(&pub, dup(dir_fd), ++generation), 0);
+    cr_assert_eq(atomic_load(&other.shared->replaced), 1);
+    cr_assert_eq(atomic_load(&pub.board.shared->replaced), 0);
+    cr_assert(exists(KB_BOARD_FILE));
+    publish(3);
+    announce();
+    expect_hint(1, (uint64_t)now.mono_ms + 5000);
+    cr_assert_eq(kb_word_id(word(2)), 102);
+    board_close(&other);
+}
+
+/* ---- accounts of failovers ---- */
+
+Test(publication, failovers_are_counted_and_operators_changes_are_not) {
+    begin(3);
+    cr_assert_eq(pub.failovers, 0);
+    now.wall_ms += 10;
+    set_status(0, KB_STATUS_COOLING, now.mono_ms + 1000);
+    announce();
+    cr_assert_eq(pub.failovers, 1);
+    cr_assert_eq(pub.last_failover_ms, now.wall_ms);
+    set_status(2, KB_STATUS_ERROR, 0);
+    announce();
+    cr_assert_eq(pub.failovers, 1, "the choice stayed");
+    set_status(0, KB_STATUS_NORMAL, 0);
+    publication_announce(&pub, ++generation, now, false);
+    cr_assert_eq(pub.failovers, 1, "no report did that");
+}
+
+Test(publication, exhausted_time_is_summed) {
+    begin(1);
+    set_status(0, KB_STATUS_COOLING, now.mono_ms + 1000);
+    announce();
+    cr_assert_eq(pub.exhausted_since_mono, now.mono_ms);
+    now.mono_ms += 1000;
+    set_status(0, KB_STATUS_NORMAL, 0);
+    announce();
+    cr_assert_eq(pub.exhausted_since_mono, 0);
+    cr_assert_eq(pub.exhausted_ms, 1000);
+    set_status(0, KB_STATUS_ERROR, 0);
+    announce();
+    now.mono_ms += 500;
+    set_status(0, KB_STATUS_NORMAL, 0);
+    announce();
+    cr_assert_eq(pub.exhausted_ms, 1500);
+}
+
+/* ---- waking ---- */
+
+struct waiter {
+    pthread_t thread;
+    uint64_t seen; /* the generation it waits to be over */
+    _Atomic pid_t tid;
+    _Atomic int woken;
+};
+
+static void *wait_for_change(void *argument) {
+    struct waiter *waiter = argument;
+    waiter->tid = (pid_t)syscall(SYS_gettid);
+    long result = syscall(SYS_futex, &pub.board.shared->generation, FUTEX_WAIT_BITSET,
+                          (uint32_t)waiter->seen, NULL, NULL, UINT32_C(1) << (waiter->seen & 31));
+    waiter->woken = result == 0 ? 1 : 2;
+    return NULL;
+}
+
+static bool sleeps(const struct waiter *waiter) {
+    char path[64], state = '?';
+    if (!waiter->tid)
+        return false;
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", waiter->tid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = '?';
+    fclose(file);
+    return state == 'S';
+}
+
+static void pause_a_little(void) {
+    nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+}
+
+static void start_waiter(struct waiter *waiter, uint64_t seen) {
+    *waiter = (struct waiter){ .seen = seen };
+    cr_assert_eq(pthread_create(&waiter->thread, NULL, wait_for_change, waiter), 0);
+    while (!sleeps(waiter))
+        pause_a_little();
+}
+
+Test(publication, nobody_is_woken_when_nothing_was_announced, .timeout = 60) {
+    cr_assert_not(publication_wake(&pub));
+    begin(1);
+    cr_assert_not(publication_wake(&pub), "nobody waits");
+    cr_assert_not(pub.wake_due);
+    struct waiter waiter;
+    start_waiter(&waiter, generation);
+    cr_assert_not(publication_wake(&pub));
+    cr_assert_eq(waiter.woken, 0);
+    announce();
+    cr_assert(pub.wake_due);
+    cr_assert_not(publication_wake(&pub));
+    pthread_join(waiter.thread, NULL);
+    cr_assert_eq(waiter.woken, 1);
+}
+
+Test(publication, many_waiters_are_woken_in_pieces, .timeout = 60) {
+    enum { MANY = 150 };
+    static struct waiter waiters[MANY];
+    begin(1);
+    publication_wake(&pub);
+    for (size_t i = 0; i < MANY; i++)
+        start_waiter(&waiters[i], generation);
+    announce();
+    cr_assert(publication_wake(&pub), "64 at a time");
+    cr_assert(publication_wake(&pub));
+    cr_assert_not(publication_wake(&pub));
+    for (size_t i = 0; i < MANY; i++)
+        pthread_join(waiters[i].thread, NULL);
+    for (size_t i = 0; i < MANY; i++)
+        cr_assert_eq(waiters[i].woken, 1);
+    cr_assert_eq(pub.woken_generation, generation);
+}
+
+Test(publication, who_has_seen_the_newest_generation_sleeps_on, .timeout = 60) {
+    begin(1);
+    publication_wake(&pub);
+    struct waiter old, up_to_date;
+    start_waiter(&old, generation);
+    announce();
+    start_waiter(&up_to_date, generation);
+    cr_assert_not(publication_wake(&pub));
+    pthread_join(old.thread, NULL);
+    cr_assert_eq(old.woken, 1);
+    cr_assert(sleeps(&up_to_date));
+    announce();
+    publication_wake(&pub);
+    pthread_join(up_to_date.thread, NULL);
+    cr_assert_eq(up_to_date.woken, 1);
+}
+
+Test(publication, who_waits_since_32_generations_is_not_taken_for_up_to_date, .timeout = 60) {
+    begin(1);
+    publication_wake(&pub);
+    struct waiter waiter;
+    start_waiter(&waiter, generation);
+    for (int i = 0; i < 32; i++)
+        announce(); /* the same bit again, and nobody was woken in between */
+    publication_wake(&pub);
+    pthread_join(waiter.thread, NULL);
+    cr_assert_eq(waiter.woken, 1);
+}
