@@ -41,7 +41,9 @@ CLI_SRC := $(wildcard client/cli/*.c)
 WORKER_SRC := $(wildcard client/examples/*.c)
 DEMO_SRC := $(wildcard bench/demo/*.c)
 # A file called *_main.c in tests/support is a program of its own, or brings a main of its own.
-SUPPORT_SRC := $(filter-out %_main.c,$(wildcard tests/support/*.c))
+# slow_disk.c is a shared object that tests preload into brokers.
+SUPPORT_SRC := $(filter-out %_main.c %/slow_disk.c,$(wildcard tests/support/*.c))
+SLOW_DISK_SRC := tests/support/slow_disk.c
 STANDIN_SRC := tests/support/vendor_standin_main.c
 TEST_SRC := $(wildcard tests/unit/test_*.c tests/process/test_*.c)
 # bench_NAME.c is a program, everything else there is linked into all of them.
@@ -52,7 +54,7 @@ including = $(if $(TEST_SRC),$(shell grep -lE '^\#include "(([./]*/)?$(1)/[a-z_]
 CLIENT_TESTS := $(call including,client)
 CLI_TESTS := $(call including,client/cli)
 ALL_SRC := $(BROKER_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC) $(DEMO_SRC) $(STANDIN_SRC) \
-           $(SUPPORT_SRC) $(TEST_SRC) $(BENCH_MAIN) $(BENCH_COMMON) \
+           $(SUPPORT_SRC) $(SLOW_DISK_SRC) $(TEST_SRC) $(BENCH_MAIN) $(BENCH_COMMON) \
            $(wildcard tests/support/tsan_main.c)
 ALL_HEADERS := $(sort $(wildcard include/*.h include/*/*.h broker/*.h broker/*/*.h client/*.h \
                client/*/*.h bench/*.h bench/*/*.h tests/*.h tests/*/*.h))
@@ -107,7 +109,7 @@ OUT_tsan := build/tsan
 # The library is position independent and shows only what its header marks; all else is a PIE.
 # Tests may include any header by its path from the top.
 is_library = $(filter $(CLIENT_SRC),$(1))
-place_flags = $(if $(is_library),-fPIC -fvisibility=hidden,-fPIE) $(if $(filter tests/% bench/%,$(1)),-I. -Ibroker -Iclient)
+place_flags = $(if $(is_library),-fPIC -fvisibility=hidden,$(if $(filter $(SLOW_DISK_SRC),$(1)),-fPIC,-fPIE)) $(if $(filter tests/% bench/%,$(1)),-I. -Ibroker -Iclient)
 objects = $(patsubst %.c,build/obj/$(1)/%.o,$(2))
 
 # ---- rules of one variant ---------------------------------------------------------------------
@@ -166,7 +168,12 @@ $(OUT_$(1))/libkeybroker.so: $(OUT_$(1))/$(SONAME)
 	$$(Q)ln -sf $$(<F) $$@
 
 PROGRAMS_$(1) := $(addprefix $(OUT_$(1))/,keybrokerd keybroker libkeybroker.a libkeybroker.so examples/worker)
-HELPERS_$(1) := $(OUT_$(1))/vendor_standin
+HELPERS_$(1) := $(OUT_$(1))/vendor_standin $(OUT_$(1))/slow_disk.so
+# Never with a sanitizer: it is loaded before the sanitizer's own library.
+$(OUT_$(1))/slow_disk.so: $(call objects,plain,$(SLOW_DISK_SRC))
+	@mkdir -p $$(@D)
+	@echo '  LINK    $$@'
+	$$(Q)$$(CC) -shared $$(LINK_HARDENING) -o $$@ $$^
 $(foreach test,$(TEST_SRC),$(eval $(call TEST_RULES,$(1),$(test),$(OUT_$(1))/$(test:.c=))))
 endef
 

@@ -18,10 +18,10 @@ void buffer_deinit(struct buffer *buffer) {
 }
 
 static bool reserve(struct buffer *buffer, size_t more) {
-    if (buffer->capacity - buffer->end >= more)
+    if (buffer->capacity - buffer->end > more)
         return true;
     size_t length = buffer_length(buffer), capacity = buffer->capacity ? buffer->capacity : 4096;
-    while (capacity < length + more)
+    while (capacity <= length + more)
         capacity *= 2;
     char *data = malloc(capacity);
     if (!data)

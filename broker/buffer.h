@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* One byte beyond the end may always be written, so that the content can be ended with a NUL. */
 struct buffer {
     char *data;
     size_t start; /* the unread bytes are data[start … end) */

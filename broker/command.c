@@ -338,6 +338,9 @@ json_t *request_message(const char *format, ...) {
 
 static int check_request(struct request *request, struct refusal *refusal) {
     const struct command *command = request->command;
+    if (request->session->watch.on && command->handler != command_quit)
+        return refuse(refusal, REFUSED_RULE, "watching", "",
+                      "this session watches: use another one for commands");
     if (request->session->level < command->level)
         return refuse(refusal, REFUSED_FORBIDDEN, "viewer", "", "you may look, not change");
     if (request->payload && command->payload == PAYLOAD_NONE)
@@ -477,9 +480,6 @@ int command_quit(struct request *request, struct refusal *refusal) {
 
 int command_watch(struct request *request, struct refusal *refusal) {
     struct watch *watch = &request->session->watch;
-    if (watch->on)
-        return refuse(refusal, REFUSED_RULE, "watching-already", "",
-                      "this session watches already");
     uint64_t since = request->server->last_event, pool_id = 0;
     int refused = request_number(request, "since", 0, INT64_MAX, &since, refusal);
     const char *name = request_option(request, "pool");

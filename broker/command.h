@@ -4,8 +4,8 @@
  * `keybroker`.
  *
  *   command.c           the table and its use: finding, checking arguments, help
- *   command_show.c      show …            command_key.c       keys
- *   command_pool.c      pools             command_transfer.c  export, import
+ *   command_show.c      show …            command_pool.c, command_key.c     what changes them
+ *   command_export.c, command_import.c    a whole pool as a document
  */
 #ifndef BROKER_COMMAND_H
 #define BROKER_COMMAND_H
@@ -110,6 +110,7 @@ int command_disable_key(struct request *request, struct refusal *refusal);
 int command_delete_key(struct request *request, struct refusal *refusal);
 int command_move_key(struct request *request, struct refusal *refusal);
 int command_order_keys(struct request *request, struct refusal *refusal);
+enum { EXPORT_FORMAT = 1 }; /* of the document that export prints and import reads */
 int command_export(struct request *request, struct refusal *refusal);
 int command_import(struct request *request, struct refusal *refusal);
 int command_watch(struct request *request, struct refusal *refusal);

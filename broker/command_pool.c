@@ -9,16 +9,11 @@
 #include "server.h"
 
 static int read_strategy(const char *text, uint32_t *ret, struct refusal *refusal) {
-    if (!text)
+    *ret = text ? model_strategy_parse(text) : 0;
+    if (!text || *ret)
         return 0;
-    if (strcmp(text, "priority") == 0)
-        *ret = STRATEGY_PRIORITY;
-    else if (strcmp(text, "spread") == 0)
-        *ret = STRATEGY_SPREAD;
-    else
-        return refuse(refusal, REFUSED_SYNTAX, "bad-strategy", "strategy",
-                      "strategy: priority or spread");
-    return 0;
+    return refuse(refusal, REFUSED_SYNTAX, "bad-strategy", "strategy",
+                  "strategy: priority or spread");
 }
 
 static int check_group(const char *group, struct refusal *refusal) {

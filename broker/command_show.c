@@ -139,9 +139,7 @@ static int list_keys(struct request *request, struct refusal *refusal) {
     json_t *head = listing->head;
     json_object_set_new(head, "pool", json_string(pool->record->name));
     json_object_set_new(head, "vendor", json_string(pool->record->vendor));
-    json_object_set_new(
-        head, "strategy",
-        json_string(pool->record->strategy == STRATEGY_SPREAD ? "spread" : "priority"));
+    json_object_set_new(head, "strategy", json_string(model_strategy_name(pool->record->strategy)));
     json_object_set_new(head, "revision", json_integer((json_int_t)pool->record->revision));
     json_object_set_new(head, "total", json_integer((json_int_t)filter.total));
     json_object_set_new(head, "current", view_current(request->server, pool));

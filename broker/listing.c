@@ -48,6 +48,7 @@ static void write_begin(struct listing *listing, bool json, struct buffer *out) 
 
 bool listing_write(struct listing *listing, const struct server *server, bool json,
                    struct buffer *out) {
+    json |= listing->always_json;
     if (!listing->begun)
         write_begin(listing, json, out);
     listing->begun = true;

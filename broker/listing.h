@@ -24,6 +24,7 @@ struct listing {
     size_t next;
     bool begun;
     bool wrote_row;
+    bool always_json; /* JSON also where text was asked for */
     /* A row, or NULL if what it was about has gone. */
     json_t *(*row)(const struct server *server, uint64_t id);
 };

@@ -151,6 +151,16 @@ unsigned model_status_parse(const char *text) {
     return 0;
 }
 
+const char *model_strategy_name(uint32_t strategy) {
+    return strategy == STRATEGY_SPREAD ? "spread" : "priority";
+}
+
+uint32_t model_strategy_parse(const char *text) {
+    if (strcmp(text, "spread") == 0)
+        return STRATEGY_SPREAD;
+    return strcmp(text, "priority") == 0 ? STRATEGY_PRIORITY : 0;
+}
+
 const char *model_outcome_name(unsigned outcome) {
     static const char *const NAMES[] = { "",     "success",  "invalid", "permission", "quota",
                                          "rate", "overload", "request", "network" };

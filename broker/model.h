@@ -104,6 +104,8 @@ uint32_t model_slot_count(const struct model_pool *pool); /* highest slot in use
 kb_status model_status(const struct model_key *key, int64_t wall_ms);
 const char *model_status_name(unsigned status);   /* "normal" … */
 const char *model_outcome_name(unsigned outcome); /* "rate" …; "" for 0 */
+const char *model_strategy_name(uint32_t strategy);
+uint32_t model_strategy_parse(const char *text); /* 0 = none of them */
 /* `text` is one of the status words; else 0. */
 unsigned model_status_parse(const char *text);
 /* Next key that shares the account, itself included; start with model_account_first. */

@@ -16,8 +16,6 @@
 #include "runtime.h"
 #include "server.h"
 
-enum { REPORT_CONNECTIONS_MAX = 50000 }; /* all pools together; each costs ~300 bytes */
-
 struct report_peer {
     struct loop_source source;
     struct outlet *outlet; /* NULL once the outlet is gone */
@@ -106,7 +104,7 @@ static void accept_peer(struct loop_source *source, int fd) {
     struct server *server = outlet->server;
     struct ucred credentials;
     socklen_t size = sizeof credentials;
-    if (server->metrics.report_connections >= REPORT_CONNECTIONS_MAX ||
+    if (server->metrics.report_connections >= server->report_connections ||
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) {
         server->metrics.connections_refused++;
         close(fd);

@@ -63,11 +63,15 @@ static void write_state(struct server *server, const struct model_key *key,
 
 /* A ticket is compared with valid_since across the pools of an account: a pool that stays at an old
  * generation while another pool's key becomes valid again would have its reports on it called
- * stale. */
-static void touch_account(struct server *server, struct model_key *key) {
+ * stale. `seen`: the accounts that were touched already; an import may name one very often. */
+static void touch_account(struct server *server, struct model_key *key, struct map *seen) {
     if (!key->account_link)
         return;
     struct model_key *mate = model_account_first(server->model, key);
+    uint64_t account = mate->record->id;
+    if (map_get(seen, account))
+        return;
+    map_set(seen, account, mate);
     for (; mate; mate = mate->account_next)
         touch(server, mate->pool->record->id);
 }
@@ -75,6 +79,7 @@ static void touch_account(struct server *server, struct model_key *key) {
 /* Write what a changeset says of statuses to the boards and note whom to tell. */
 static void publish_states(struct server *server, const struct changeset *set,
                            uint64_t generation) {
+    struct map seen = { 0 };
     for (size_t i = 0; i < set->count; i++) {
         const struct change *change = &set->items[i];
         touch(server, change->pool_id);
@@ -85,8 +90,9 @@ static void publish_states(struct server *server, const struct changeset *set,
             continue;
         write_state(server, key, change->state.after, generation);
         if (change->state.after->valid_since == VALID_SINCE_PENDING)
-            touch_account(server, key);
+            touch_account(server, key, &seen);
     }
+    map_deinit(&seen);
 }
 
 /* ---- reports and recoveries ---- */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static bool needs_quotes(const char *text) {
-    return !*text || strpbrk(text, " \t\"'\\=") != NULL;
+    return !*text || strpbrk(text, " \t\r\n\"'\\=") != NULL;
 }
 
 static void write_string(const char *text, struct buffer *out) {

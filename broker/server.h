@@ -50,6 +50,8 @@ struct server {
     char store_problem[128];
     int64_t retry_mono; /* not before: the next try after a failure */
     uint64_t events_dropped;
+    size_t payload_bytes;        /* that admin sessions may fill now */
+    uint32_t report_connections; /* at most, so that descriptors are left for the rest */
 
     struct loop_source commit_source, signal_source;
     int64_t next_beat_mono;

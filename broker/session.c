@@ -61,6 +61,23 @@ static bool announces_payload(char *line, bool *ret_counted, size_t *ret_length)
     return true;
 }
 
+static void give_back(struct session *session) {
+    session->server->payload_bytes -= session->payload_reserved;
+    session->payload_reserved = 0;
+}
+
+/* All sessions' payloads together are bounded too. */
+static void reserve_payload(struct session *session) {
+    size_t want = session->payload_counted ? session->payload_length : session->payload_limit;
+    if (session->server->payload_bytes + want > SESSION_PAYLOADS_MAX) {
+        refuse(&session->payload_refusal, REFUSED_UNAVAILABLE, "busy", "",
+               "too many large payloads are on their way: try again");
+        return;
+    }
+    session->payload_reserved = want;
+    session->server->payload_bytes += want;
+}
+
 static void begin_payload(struct session *session, char *line) {
     session->in_payload = true;
     session->line = line;
@@ -73,13 +90,17 @@ static void begin_payload(struct session *session, char *line) {
         session->payload_limit = SESSION_LINE_MAX;
         refuse(&session->payload_refusal, REFUSED_FORBIDDEN, "viewer", "",
                "you may look, not change");
-    } else if (session->payload_counted && session->payload_length > session->payload_limit)
+    } else if (session->payload_counted && session->payload_length > session->payload_limit) {
         refuse(&session->payload_refusal, REFUSED_TOO_LARGE, "payload-too-large", "",
                "the payload has %zu bytes, at most %zu are taken", session->payload_length,
                session->payload_limit);
+    } else {
+        reserve_payload(session);
+    }
 }
 
-static void end_payload(struct session *session, char *payload, size_t length) {
+static void end_payload(struct session *session, const char *payload, size_t length) {
+    give_back(session);
     char *line = session->line;
     session->line = NULL;
     session->in_payload = false;
@@ -88,6 +109,20 @@ static void end_payload(struct session *session, char *payload, size_t length) {
     else
         run(session, line, payload, length);
     free(line);
+}
+
+/* The payload is used where it lies, an import may have 64 MiB; `end` bytes belong to it in all. */
+static void use_payload(struct session *session, size_t length, size_t end) {
+    if (!end) { /* no bytes at all; the buffer may have no memory either */
+        end_payload(session, "", 0);
+        return;
+    }
+    char *payload = buffer_bytes(&session->input);
+    char after = payload[length]; /* the next command's, or the spare byte */
+    payload[length] = '\0';
+    end_payload(session, payload, length);
+    payload[length] = after;
+    buffer_consume(&session->input, end);
 }
 
 /* True if progress was made. A payload that is refused is read to its end and dropped as it comes.
@@ -105,12 +140,7 @@ static bool read_counted(struct session *session) {
     }
     if (have < session->payload_length)
         return false;
-    size_t length = session->payload_length;
-    char *payload = mem_alloc(length + 1);
-    memcpy(payload, buffer_bytes(&session->input), length);
-    buffer_consume(&session->input, length);
-    end_payload(session, payload, length);
-    mem_wipe_free(payload, length);
+    use_payload(session, session->payload_length, session->payload_length);
     return true;
 }
 
@@ -153,12 +183,8 @@ static bool read_uncounted(struct session *session) {
     if (length > session->payload_limit)
         refuse(&session->payload_refusal, REFUSED_TOO_LARGE, "payload-too-large", "",
                "the payload has more than %zu bytes", session->payload_limit);
-    char *payload = mem_alloc(length + 1);
-    memcpy(payload, buffer_bytes(&session->input), length);
-    buffer_consume(&session->input, end);
+    use_payload(session, length, end);
     session->scanned = 0;
-    end_payload(session, payload, length);
-    mem_wipe_free(payload, length);
     return true;
 }
 
@@ -299,6 +325,7 @@ void session_drop(struct session *session, const char *why) {
     if (session->closed)
         return;
     session->closed = true;
+    give_back(session);
     if (why)
         log_warning("admin session of uid %u dropped: %s", session->actor.uid, why);
     while (session->first) {

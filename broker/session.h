@@ -24,9 +24,10 @@ enum {
     SESSION_LINE_MAX = 64 * 1024,
     SESSION_PAYLOAD_MAX = 1024 * 1024,
     SESSION_IMPORT_MAX = 64 * 1024 * 1024,
-    SESSION_PIPELINE_MAX = 256,           /* replies that may be owed; then reading pauses */
-    SESSION_OUTPUT_MAX = 4 * 1024 * 1024, /* a watcher that lets more pile up is dropped */
-    SESSION_OUTPUT_HIGH = 256 * 1024,     /* lists are produced and commands read while below */
+    SESSION_PAYLOADS_MAX = 256 * 1024 * 1024, /* of all sessions together */
+    SESSION_PIPELINE_MAX = 256,               /* replies that may be owed; then reading pauses */
+    SESSION_OUTPUT_MAX = 4 * 1024 * 1024,     /* a watcher that lets more pile up is dropped */
+    SESSION_OUTPUT_HIGH = 256 * 1024,         /* lists are produced and commands read while below */
 };
 
 struct listing;
@@ -47,7 +48,6 @@ struct reply {
 
 struct watch {
     bool on;
-    bool begun; /* its OK has been written, behind every reply that was owed before */
     bool begun; /* its OK was sent: from now on the output is the events' */
     bool stuck; /* the store can't be asked now; again at the next heartbeat */
     bool json;
@@ -71,7 +71,8 @@ struct session {
     bool payload_counted;  /* else it ends with an empty line */
     size_t payload_length; /* bytes to come, when counted */
     size_t payload_limit;
-    char *line; /* that command's line; owned */
+    size_t payload_reserved; /* counted in server->payload_bytes */
+    char *line;              /* that command's line; owned */
     struct refusal payload_refusal;
 
     struct reply *first, **last;

@@ -84,9 +84,7 @@ static bool write_reply(struct session *session, struct reply *reply) {
         else
             write_body(reply, out);
     }
-    if (reply->watch)
-        session->watch.begun = true;
-    else
+    if (!reply->watch)
         buffer_append_text(out, "\n");
     return true;
 }

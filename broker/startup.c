@@ -300,16 +300,25 @@ static int load(struct server *server) {
 
 /* ---- the process ---- */
 
+enum {
+    REPORT_CONNECTIONS_MAX = 50000, /* all pools together; each costs ~300 bytes */
+    KEPT_DESCRIPTORS = 1024,        /* for admin sessions, boards, catalogs and the store */
+};
+
 /* Keys are in this process's memory: no core files, no debugger of the same user, and as many
  * descriptors as the system allows. */
-static void protect_process(void) {
-    struct rlimit none = { 0, 0 }, files;
+static void protect_process(struct server *server) {
+    struct rlimit none = { 0, 0 }, files = { 0 };
     setrlimit(RLIMIT_CORE, &none);
     prctl(PR_SET_DUMPABLE, 0);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
+    rlim_t reports = files.rlim_cur > 2 * KEPT_DESCRIPTORS ? files.rlim_cur - KEPT_DESCRIPTORS
+                                                           : files.rlim_cur / 2;
+    server->report_connections =
+        reports < REPORT_CONNECTIONS_MAX ? (uint32_t)reports : REPORT_CONNECTIONS_MAX;
 }
 
 static void on_signal(struct loop_source *source) {
@@ -392,7 +401,7 @@ int server_start(struct server *server) {
     server->wall_offset_ms = server->now.wall_ms - server->now.mono_ms;
     server->next_beat_mono = server->now.mono_ms;
     server->gathering = group_new();
-    protect_process();
+    protect_process(server);
     int error = open_state(server);
     if (!error)
         error = server_open_runtime(server);

@@ -33,10 +33,6 @@ static const struct publication *publication_of(const struct server *server,
     return outlet ? &outlet->publication : NULL;
 }
 
-static const char *strategy_name(uint32_t strategy) {
-    return strategy == STRATEGY_SPREAD ? "spread" : "priority";
-}
-
 json_t *view_current(const struct server *server, const struct model_pool *pool) {
     const struct publication *pub = publication_of(server, pool);
     const struct model_key *key = pub ? model_key_by_id(server->model, pub->choice_id) : NULL;
@@ -69,11 +65,11 @@ json_t *view_pool(const struct server *server, uint64_t pool_id) {
     json_t *by_status = counts(server, pool, &usable);
     return json_pack(
         "{s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:o, s:s, s:I, s:o, s:I, s:o, s:s, s:s, s:o, s:o}",
-        "name", record->name, "vendor", record->vendor, "strategy", strategy_name(record->strategy),
-        "group", text_or_null(record->group), "current", view_current(server, pool), "usable",
-        (json_int_t)usable, "total", (json_int_t)pool->count, "counts", by_status, "guard", "off",
-        "revision", (json_int_t)record->revision, "last_failover",
-        view_time(pub ? pub->last_failover_ms : 0), "failovers",
+        "name", record->name, "vendor", record->vendor, "strategy",
+        model_strategy_name(record->strategy), "group", text_or_null(record->group), "current",
+        view_current(server, pool), "usable", (json_int_t)usable, "total", (json_int_t)pool->count,
+        "counts", by_status, "guard", "off", "revision", (json_int_t)record->revision,
+        "last_failover", view_time(pub ? pub->last_failover_ms : 0), "failovers",
         (json_int_t)(pub ? pub->failovers : 0), "base_url", text_or_null(record->base_url),
         "exceeded_recovery", record->exceeded_recovery, "error_recovery", record->error_recovery,
         "created_at", view_time(record->created_at_ms), "default",

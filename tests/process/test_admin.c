@@ -311,6 +311,20 @@ TEST_BOTH_LOOPS(admin, a_client_that_hangs_up_after_a_command_does_not_undo_it) 
         strcmp(answer_string(peer_must(peer, "json show key main key2"), "note"), "hasty19") == 0);
 }
 
+TEST_BOTH_LOOPS(admin, quit_closes_after_everything_was_answered) {
+    struct peer *peer = start(b, 2);
+    peer_send(peer, "set key main key2 weight=5");
+    peer_send(peer, "json show key main key2");
+    peer_send(peer, "quit");
+    peer_send(peer, "set key main key2 weight=6");
+    cr_assert_eq(peer_read(peer)->code, 0);
+    cr_assert_eq(answer_number(peer_read(peer), "weight"), 5);
+    cr_assert_eq(peer_read(peer)->code, 0);
+    cr_assert(peer_read_to_end(peer));
+    struct answer *key = peer_must(peer_open(b), "json show key main key2");
+    cr_assert_eq(answer_number(key, "weight"), 5, "nothing is done after quit");
+}
+
 /* ---- rules ---- */
 
 TEST_BOTH_LOOPS(admin, an_outdated_revision_is_refused_and_changes_nothing) {

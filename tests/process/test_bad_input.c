@@ -226,6 +226,21 @@ TEST_BOTH_LOOPS(bad_input, a_payload_ends_with_an_empty_line_or_has_its_length) 
     cr_assert_eq(peer_ask_with(peer, "", "add key main")->code, 400, "a payload of no bytes");
 }
 
+TEST_BOTH_LOOPS(bad_input, a_payload_of_no_bytes_may_follow_a_large_one) {
+    static const char HEAD[] = "import main mode=merge <<2000000\n{\"keys\":[],\"filler\":\"";
+    static const char TAIL[] = "\"}add key main <<0\n";
+    struct peer *peer = start(b);
+    size_t begin = strcspn(HEAD, "\n") + 1, length = begin + 2000000;
+    char *bytes = filled(length + sizeof TAIL, 'x');
+    memcpy(bytes, HEAD, sizeof HEAD - 1);
+    memcpy(bytes + length - 2, TAIL, sizeof TAIL - 1);
+    peer_send_bytes(peer, bytes, length - 2 + sizeof TAIL - 1);
+    free(bytes);
+    cr_assert_eq(peer_read(peer)->code, 0);
+    cr_assert_eq(peer_read(peer)->code, 400);
+    peer_must(peer, "show info");
+}
+
 TEST_BOTH_LOOPS(bad_input, a_line_of_more_than_64_kib_is_refused) {
     struct peer *peer = start(b);
     char *note = filled(60000, 'x');

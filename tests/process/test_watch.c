@@ -109,6 +109,29 @@ TEST_BOTH_LOOPS(watch, a_gap_is_told_before_the_oldest_event_that_is_kept) {
     cr_assert_eq(json_array_size(answer_at(events, "events")), (size_t)(last - to));
 }
 
+TEST_BOTH_LOOPS(watch, events_never_stand_in_the_middle_of_a_reply) {
+    enum { KEYS = 2000 };
+    struct peer *peer = start(b, "100000");
+    peer_make_large_pool(peer, "large", "k", KEYS);
+    struct peer *watcher = peer_open(b);
+    peer_send(watcher, "json show keys large"); /* takes several turns */
+    peer_send(watcher, "json watch since=0");
+    for (unsigned i = 0; i < 20; i++)
+        peer_must(peer, "set key main key2 weight=%u", i + 1);
+    struct answer *list = peer_read(watcher);
+    cr_assert_eq(json_array_size(answer_at(list, "keys")), KEYS);
+    cr_assert_str_eq(peer_read_line(watcher), "OK");
+    cr_assert_eq(next_seq(watcher, "add key"), 1);
+    /* What it watches would stand in the middle of other replies. */
+    peer_send(watcher, "show keys large");
+    const char *line = peer_read_line(watcher);
+    while (line && strncmp(line, "ERR 409", 7) != 0)
+        line = peer_read_line(watcher);
+    cr_assert_not_null(line);
+    peer_send(watcher, "quit");
+    cr_assert(peer_read_to_end(watcher));
+}
+
 TEST_BOTH_LOOPS(watch, only_the_events_of_its_pool_reach_a_watcher) {
     struct peer *peer = start(b, "1000");
     peer_make_pool(peer, "other", "anthropic", 2);

@@ -1,7 +1,7 @@
 /*
- * export and import: a pool as one JSON document, and back, all or nothing. Part of the commands
- * (command.h). An import is carried out by the same rules as single commands; what it changed is
- * told line by line, and a dry run is undone after the telling.
+ * import: what export printed, back in, all or nothing. Part of the commands (command.h). Carried
+ * out by the same rules as single commands; what it changes is told line by line, and a dry run is
+ * undone after the telling.
  */
 #include "command.h"
 
@@ -15,67 +15,6 @@
 #include "server.h"
 #include "session.h"
 #include "timetext.h"
-#include "view.h"
-
-enum { EXPORT_FORMAT = 1 };
-
-/* ---- export ---- */
-
-static json_t *export_key(const struct model_key *key, bool secrets) {
-    const struct key_record *record = key->record;
-    json_t *config = secrets ? json_loads(record->config, 0, NULL)
-                             : keyconfig_masked(record->config, key->pool->vendor);
-    json_t *object = json_pack("{s:s, s:o}", "name", record->name, "config", config);
-    if (record->expires_at_ms)
-        json_object_set_new(object, "expires_at", view_time(record->expires_at_ms));
-    if (record->account[0])
-        json_object_set_new(object, "account", json_string(record->account));
-    if (record->weight != 1)
-        json_object_set_new(object, "weight", json_integer(record->weight));
-    if (record->note[0])
-        json_object_set_new(object, "note", json_string(record->note));
-    if (key->state.status == KB_STATUS_DISABLED)
-        json_object_set_new(object, "disabled", json_true());
-    if (model_is_default(key))
-        json_object_set_new(object, "default", json_true());
-    return object;
-}
-
-int command_export(struct request *request, struct refusal *refusal) {
-    struct model_pool *pool;
-    int refused = request_pool(request, &pool, refusal);
-    const char *secrets = request_option(request, "secrets");
-    bool whole = secrets && strcmp(secrets, "yes") == 0;
-    if (!refused && secrets && !whole && strcmp(secrets, "no") != 0)
-        refused = refuse(refusal, REFUSED_SYNTAX, "bad-option", "secrets", "secrets: yes or no");
-    if (!refused && whole && request->session->level < LEVEL_CHANGE)
-        refused = refuse(refusal, REFUSED_FORBIDDEN, "viewer", "secrets",
-                         "a viewer is not shown secrets");
-    if (refused)
-        return refused;
-    const struct pool_record *record = pool->record;
-    json_t *keys = json_array();
-    for (uint32_t i = 0; i < pool->count; i++)
-        json_array_append_new(keys, export_key(pool->order[i], whole));
-    json_t *body =
-        json_pack("{s:i, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}, s:o}", "format", EXPORT_FORMAT,
-                  "pool", "name", record->name, "vendor", record->vendor, "strategy",
-                  record->strategy == STRATEGY_SPREAD ? "spread" : "priority", "group",
-                  record->group, "exceeded_recovery", record->exceeded_recovery, "error_recovery",
-                  record->error_recovery, "base_url", record->base_url, "keys", keys);
-    if (request->reply->json) {
-        request->body = body;
-        return 0;
-    }
-    /* One line, so that what was printed can be sent back as it is. */
-    char *text = json_dumps(body, JSON_COMPACT);
-    request->text = mem_printf("%s\n", text);
-    mem_wipe_string(text);
-    json_decref(body);
-    return 0;
-}
-
-/* ---- import ---- */
 
 enum import_mode { IMPORT_CREATE, IMPORT_MERGE, IMPORT_REPLACE };
 
@@ -307,19 +246,18 @@ static int import_new_pool(struct import *import) {
     struct request *request = import->request;
     const json_t *settings = json_object_get(import->document, "pool");
     const char *strategy = text_of(settings, "strategy"), *vendor = text_of(settings, "vendor");
+    if (!strategy)
+        strategy = "priority";
     struct pool_spec spec = { .name = request->arguments[0],
                               .vendor = vendor,
                               .group = text_of(settings, "group"),
                               .exceeded_recovery = text_of(settings, "exceeded_recovery"),
                               .error_recovery = text_of(settings, "error_recovery"),
                               .base_url = text_of(settings, "base_url"),
-                              .strategy = strategy && strcmp(strategy, "spread") == 0
-                                              ? STRATEGY_SPREAD
-                                              : STRATEGY_PRIORITY };
+                              .strategy = model_strategy_parse(strategy) };
     if (!vendor)
         return refuse_import(import, "pool", "a new pool needs pool.vendor");
-    if (json_object_get(settings, "strategy") && spec.strategy != STRATEGY_SPREAD &&
-        (!strategy || strcmp(strategy, "priority") != 0))
+    if (!spec.strategy || (json_object_get(settings, "strategy") && !text_of(settings, "strategy")))
         return refuse_import(import, "strategy", "strategy: priority or spread");
     struct key_spec key;
     const json_t *first = default_key_of(import);
@@ -382,6 +320,43 @@ static int import_rest(struct import *import) {
     return refused;
 }
 
+static bool differs(const json_t *settings, const char *name, const char *now, const char **ret) {
+    const char *text = text_of(settings, name);
+    *ret = text && strcmp(text, now) != 0 ? text : NULL;
+    return *ret != NULL;
+}
+
+/* A pool that is there takes the document's settings, where it has any. */
+static int import_settings(struct import *import) {
+    struct request *request = import->request;
+    const json_t *settings = json_object_get(import->document, "pool");
+    const struct pool_record *record = import->pool->record;
+    struct pool_spec spec = { 0 };
+    const char *strategy, *vendor;
+    if (differs(settings, "vendor", record->vendor, &vendor))
+        return refuse(import->refusal, REFUSED_RULE, "other-vendor", "vendor",
+                      "pool %s belongs to vendor %s", record->name, record->vendor);
+    bool changed =
+        differs(settings, "exceeded_recovery", record->exceeded_recovery, &spec.exceeded_recovery);
+    changed |= differs(settings, "error_recovery", record->error_recovery, &spec.error_recovery);
+    changed |= differs(settings, "base_url", record->base_url, &spec.base_url);
+    changed |= differs(settings, "group", record->group, &spec.group);
+    if (differs(settings, "strategy", model_strategy_name(record->strategy), &strategy)) {
+        changed = true;
+        spec.strategy = model_strategy_parse(strategy);
+        if (!spec.strategy)
+            return refuse_import(import, "strategy", "strategy: priority or spread");
+    }
+    if (!changed)
+        return 0;
+    tell(import, "~ pool", record->name, "settings");
+    int refused = model_set_pool(request->server->model, &request->cause, import->pool, &spec,
+                                 &request->set, import->refusal);
+    if (!refused && spec.group && !import->dry_run)
+        refused = server_regroup_outlet(request->server, import->pool, spec.group, import->refusal);
+    return refused;
+}
+
 static int carry_out(struct import *import) {
     struct request *request = import->request;
     import->pool = model_find_pool(request->server->model, request->arguments[0]);
@@ -394,6 +369,8 @@ static int carry_out(struct import *import) {
         refused = request_pool(request, &import->pool, import->refusal); /* its revision */
     else
         refused = import_new_pool(import);
+    if (!refused && !import->added_pool)
+        refused = import_settings(import);
     assert(refused || import->pool);
     const json_t *done = import->added_pool ? default_key_of(import) : NULL;
     for (size_t i = 0; i < json_array_size(import->keys) && !refused; i++) {

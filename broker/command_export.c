@@ -1,0 +1,73 @@
+/*
+ * export: a pool as one JSON document, for import on this host or another. Part of the commands
+ * (command.h). Secrets are masked unless an admin asks for them.
+ */
+#include "command.h"
+
+#include <string.h>
+
+#include "keyconfig.h"
+#include "listing.h"
+#include "server.h"
+#include "session.h"
+#include "view.h"
+
+static json_t *export_key(const struct model_key *key, bool secrets) {
+    const struct key_record *record = key->record;
+    json_t *config = secrets ? json_loads(record->config, 0, NULL)
+                             : keyconfig_masked(record->config, key->pool->vendor);
+    json_t *object = json_pack("{s:s, s:o}", "name", record->name, "config", config);
+    if (record->expires_at_ms)
+        json_object_set_new(object, "expires_at", view_time(record->expires_at_ms));
+    if (record->account[0])
+        json_object_set_new(object, "account", json_string(record->account));
+    if (record->weight != 1)
+        json_object_set_new(object, "weight", json_integer(record->weight));
+    if (record->note[0])
+        json_object_set_new(object, "note", json_string(record->note));
+    if (key->state.status == KB_STATUS_DISABLED)
+        json_object_set_new(object, "disabled", json_true());
+    if (model_is_default(key))
+        json_object_set_new(object, "default", json_true());
+    return object;
+}
+
+static json_t *export_row(const struct server *server, uint64_t key_id, bool secrets) {
+    const struct model_key *key = model_key_by_id(server->model, key_id);
+    return key ? export_key(key, secrets) : NULL;
+}
+
+static json_t *export_masked(const struct server *server, uint64_t key_id) {
+    return export_row(server, key_id, false);
+}
+
+static json_t *export_whole(const struct server *server, uint64_t key_id) {
+    return export_row(server, key_id, true);
+}
+
+int command_export(struct request *request, struct refusal *refusal) {
+    struct model_pool *pool;
+    int refused = request_pool(request, &pool, refusal);
+    const char *secrets = request_option(request, "secrets");
+    bool whole = secrets && strcmp(secrets, "yes") == 0;
+    if (!refused && secrets && !whole && strcmp(secrets, "no") != 0)
+        refused = refuse(refusal, REFUSED_SYNTAX, "bad-option", "secrets", "secrets: yes or no");
+    if (!refused && whole && request->session->level < LEVEL_CHANGE)
+        refused = refuse(refusal, REFUSED_FORBIDDEN, "viewer", "secrets",
+                         "a viewer is not shown secrets");
+    if (refused)
+        return refused;
+    const struct pool_record *record = pool->record;
+    struct listing *listing = listing_new("keys", whole ? export_whole : export_masked);
+    listing->always_json = true; /* so that what was printed can be sent back as it is */
+    json_decref(listing->head);
+    listing->head = json_pack(
+        "{s:i, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "format", EXPORT_FORMAT, "pool", "name",
+        record->name, "vendor", record->vendor, "strategy", model_strategy_name(record->strategy),
+        "group", record->group, "exceeded_recovery", record->exceeded_recovery, "error_recovery",
+        record->error_recovery, "base_url", record->base_url);
+    for (uint32_t i = 0; i < pool->count; i++)
+        listing_add(listing, pool->order[i]->record->id);
+    request->listing = listing;
+    return 0;
+}
