@@ -46,7 +46,7 @@ SUPPORT_SRC := $(filter-out %_main.c %/slow_disk.c,$(wildcard tests/support/*.c)
 SLOW_DISK_SRC := tests/support/slow_disk.c
 STANDIN_SRC := tests/support/vendor_standin_main.c
 TEST_SRC := $(wildcard tests/unit/test_*.c tests/process/test_*.c)
-# bench_NAME.c is a program, everything else there is linked into all of them.
+# bench_NAME.c is a program's main, everything else there is common to them.
 BENCH_MAIN := $(wildcard bench/bench_*.c)
 BENCH_COMMON := $(filter-out $(BENCH_MAIN),$(wildcard bench/*.c))
 # Tests of the library's or the command's insides: they include one of its headers.
@@ -109,7 +109,7 @@ OUT_tsan := build/tsan
 # The library is position independent and shows only what its header marks; all else is a PIE.
 # Tests may include any header by its path from the top.
 is_library = $(filter $(CLIENT_SRC),$(1))
-place_flags = $(if $(is_library),-fPIC -fvisibility=hidden,$(if $(filter $(SLOW_DISK_SRC),$(1)),-fPIC,-fPIE)) $(if $(filter tests/% bench/%,$(1)),-I. -Ibroker -Iclient)
+place_flags = $(if $(is_library),-fPIC -fvisibility=hidden,$(if $(filter $(SLOW_DISK_SRC) bench/reference.c,$(1)),-fPIC,-fPIE)) $(if $(filter tests/% bench/%,$(1)),-I. -Ibroker -Iclient)
 objects = $(patsubst %.c,build/obj/$(1)/%.o,$(2))
 
 # ---- rules of one variant ---------------------------------------------------------------------
@@ -311,14 +311,24 @@ run: $(PROGRAMS_plain) ## the broker in the foreground, its state in build/run
 	echo '  build/keybroker help'; echo; \
 	build/keybrokerd --state-dir build/run/state --runtime-dir "$$runtime"
 
-BENCH := $(patsubst %.c,build/%,$(BENCH_MAIN))
-$(BENCH): build/bench/%: build/obj/plain/bench/%.o $(call objects,plain,$(BENCH_COMMON)) \
-          build/obj/plain/libsupport.a build/obj/plain/libbroker.a build/libkeybroker.a
-	$(call link,plain,$(BROKER_LIBS) $(CLIENT_LIBS) $(WORKER_LIBS))
-bench: $(BENCH) $(PROGRAMS_plain) $(HELPERS_plain) ## measure what the README says (minutes)
-	@set -e; for program in $(BENCH); do KEYBROKER_BUILD=$(CURDIR)/build $$program; done
-bench-quick: $(BENCH) $(PROGRAMS_plain) $(HELPERS_plain) ## the same with few rounds (seconds)
-	@set -e; for program in $(BENCH); do KEYBROKER_BUILD=$(CURDIR)/build $$program --quick; done
+# kb_current is measured in the static and in the shared library, each beside a reference function
+# that is called the same way.
+BENCH := $(addprefix build/bench/,bench_keybroker bench_hotpath_static bench_hotpath_shared)
+build/bench/bench_keybroker: $(call objects,plain,bench/bench_keybroker.c $(BENCH_COMMON)) build/libkeybroker.a
+	$(call link,plain,$(CLIENT_LIBS))
+HOTPATH_SRC := bench/bench_hotpath.c bench/sample.c
+build/bench/bench_hotpath_static: $(call objects,plain,$(HOTPATH_SRC) bench/reference.c) build/libkeybroker.a
+	$(call link,plain,$(CLIENT_LIBS))
+build/bench/bench_hotpath_shared: $(call objects,plain,$(HOTPATH_SRC)) build/bench/libreference.so build/libkeybroker.so
+	$(call link,plain,build/bench/libreference.so build/libkeybroker.so '-Wl$(,)-rpath$(,)$$ORIGIN:$$ORIGIN/..')
+build/bench/libreference.so: $(call objects,plain,bench/reference.c)
+	@mkdir -p $(@D)
+	@echo '  LINK    $@'
+	$(Q)$(CC_plain) -shared $(LINK_HARDENING) $(LDFLAGS) -Wl,-soname,$(@F) -o $@ $^
+bench: $(BENCH) $(PROGRAMS_plain) $(HELPERS_plain) ## measure what the README says (minutes); build/bench.json
+	@KEYBROKER_BUILD=$(CURDIR)/build build/bench/bench_keybroker
+bench-quick: $(BENCH) $(PROGRAMS_plain) $(HELPERS_plain) ## the same with few rounds (a minute); fails where a ratio is far off
+	@KEYBROKER_BUILD=$(CURDIR)/build build/bench/bench_keybroker --quick
 
 # ---- installation ------------------------------------------------------------------------------------
 

@@ -1,12 +1,6 @@
 /* See footprint.h. */
 #include "footprint.h"
 
-#include <errno.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "result.h"
 #include "sample.h"
 
@@ -21,25 +15,16 @@ static void tell(const char *name, const char *unit, struct spread_of figure, do
     result_add(&result);
 }
 
-/* In a process that has only this one reader. */
 static double reader_kib(const struct rig *rig, const char *pool) {
-    uint64_t *bytes = sample_shared(sizeof *bytes);
-    pid_t pid = fork();
-    if (pid < 0)
-        sample_die("fork: %s", strerror(errno));
-    if (pid == 0) {
-        uint64_t before = rig_private_bytes(getpid());
-        kb_reader *reader = rig_reader(rig, pool);
-        for (int i = 0; i < PICKS; i++)
-            kb_current(reader);
-        *bytes = rig_private_bytes(getpid()) - before;
-        _exit(0);
-    }
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
-    double kib = (double)*bytes / 1024;
-    munmap(bytes, sizeof *bytes);
-    return kib;
+    char command[800];
+    unsigned long long bytes;
+    snprintf(command, sizeof command, "%s/bench/bench_hotpath_static --memory %s %s %d", rig->build,
+             rig->runtime, pool, PICKS);
+    FILE *output = popen(command, "re");
+    if (!output || fscanf(output, "%llu", &bytes) != 1)
+        sample_die("failed: %s", command);
+    pclose(output);
+    return (double)bytes / 1024;
 }
 
 static void measure_reader(const struct rig *rig, const char *pool, const char *name) {
@@ -55,12 +40,12 @@ void footprint_measure(struct rig *rig) {
     result_section("10,000 keys: memory and start");
     rig_start(rig, "io_uring");
     rig_make_pool(rig, "many", "priority", KEYS, "");
-    double after_import = (double)rig_private_bytes(rig->broker) / MIB;
+    double after_import = (double)sample_private_bytes(rig->broker) / MIB;
     rig_stop(rig);
     for (int i = 0; i < STARTS; i++) {
         ready_ms[i] = (double)rig_start(rig, "io_uring") / 1e6;
         sample_sleep_us(300000);
-        memory_mib[i] = (double)rig_private_bytes(rig->broker) / MIB;
+        memory_mib[i] = (double)sample_private_bytes(rig->broker) / MIB;
         if (i < STARTS - 1)
             rig_stop(rig);
     }

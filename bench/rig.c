@@ -193,27 +193,6 @@ void rig_slow_disk(struct rig *rig, unsigned sync_delay_ms) {
     atomic_store(&rig->disk->sync_delay_ms, sync_delay_ms);
 }
 
-/* Exact where the process may be looked into; else the kernel's running count, which may be some
- * pages off. */
-uint64_t rig_private_bytes(pid_t pid) {
-    static const char *const FILES[][2] = { { "smaps_rollup", "Anonymous: %llu kB" },
-                                            { "status", "RssAnon: %llu kB" } };
-    for (int i = 0; i < 2; i++) {
-        char path[64], line[256];
-        unsigned long long kb = 0;
-        snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, FILES[i][0]);
-        FILE *file = fopen(path, "re");
-        while (file && fgets(line, sizeof line, file))
-            if (sscanf(line, FILES[i][1], &kb) == 1)
-                break;
-        if (file)
-            fclose(file);
-        if (kb > 0)
-            return kb * 1024;
-    }
-    return 0;
-}
-
 /* ---- its admin socket ---- */
 
 static int connect_to(const char *path, int type) {

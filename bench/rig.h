@@ -42,9 +42,6 @@ void rig_kill(struct rig *rig); /* as a crash would */
 
 void rig_slow_disk(struct rig *rig, unsigned sync_delay_ms);
 
-/* Private memory of a process, bytes; 0 = not to be seen. */
-uint64_t rig_private_bytes(pid_t pid);
-
 struct rig_admin rig_admin_open(const struct rig *rig);
 void rig_admin_close(struct rig_admin *admin);
 __attribute__((format(printf, 2, 3))) void rig_admin_send(struct rig_admin *admin,

@@ -17,6 +17,12 @@ uint64_t sample_now_ns(void) {
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
+uint64_t sample_busy_ns(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
 void sample_sleep_us(unsigned us) {
     struct timespec left = { .tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000 };
     while (nanosleep(&left, &left) < 0 && errno == EINTR)
@@ -29,6 +35,27 @@ void sample_pin(unsigned cpu) {
     CPU_SET(cpu, &set);
     if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && sched_setaffinity(0, sizeof set, &set) < 0)
         sample_die("cannot stay on processor %u: %s", cpu, strerror(errno));
+}
+
+/* Exact where the process may be looked into; else the kernel's running count, which may be some
+ * pages off. */
+uint64_t sample_private_bytes(pid_t pid) {
+    static const char *const FILES[][2] = { { "smaps_rollup", "Anonymous: %llu kB" },
+                                            { "status", "RssAnon: %llu kB" } };
+    for (int i = 0; i < 2; i++) {
+        char path[64], line[256];
+        unsigned long long kb = 0;
+        snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, FILES[i][0]);
+        FILE *file = fopen(path, "re");
+        while (file && fgets(line, sizeof line, file))
+            if (sscanf(line, FILES[i][1], &kb) == 1)
+                break;
+        if (file)
+            fclose(file);
+        if (kb > 0)
+            return kb * 1024;
+    }
+    return 0;
 }
 
 static int compare(const void *a, const void *b) {

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Two processors: one spins and watches, on the other everything else takes place. */
 enum { CPU_WATCHING = 0, CPU_WORKING = 1 };
@@ -17,8 +18,13 @@ struct spread_of {
 };
 
 uint64_t sample_now_ns(void);
+uint64_t
+sample_busy_ns(void); /* processor time of this thread: others on the machine don't count */
 void sample_sleep_us(unsigned us);
 void sample_pin(unsigned cpu); /* nothing on a machine with a single processor */
+
+/* Private memory of a process; 0 = not to be seen. */
+uint64_t sample_private_bytes(pid_t pid);
 
 /* Sorts in place. */
 double sample_percentile(double *values, size_t count, double percent);

@@ -27,7 +27,7 @@ static inline size_t buffer_length(const struct buffer *buffer) {
     return buffer->end - buffer->start;
 }
 static inline char *buffer_bytes(const struct buffer *buffer) {
-    return buffer->data + buffer->start;
+    return buffer->start ? buffer->data + buffer->start : buffer->data; /* which may be NULL */
 }
 
 #endif

@@ -141,7 +141,8 @@ static int key_spec(struct import *import, const json_t *object, struct key_spec
     *spec = (struct key_spec){ .name = text_of(object, "name"),
                                .account = text_of(object, "account"),
                                .note = text_of(object, "note"),
-                               .config = json_object_get(object, "config") };
+                               .config = json_object_get(object, "config"),
+                               .past_expiry_is_fine = true };
     if (!json_is_object(object) || !json_is_object(spec->config))
         return refuse_import(import, "keys", "every key is an object with a config object");
     int refused = check_types(import, object);

@@ -81,7 +81,8 @@ static int check_name_free(const struct model_pool *pool, const char *name,
 
 static int check_expiry(const struct key_spec *spec, const struct cause *cause,
                         struct refusal *refusal) {
-    if (!spec->has_expires || !spec->expires_at_ms || spec->expires_at_ms > cause->now.wall_ms)
+    if (!spec->has_expires || !spec->expires_at_ms || spec->past_expiry_is_fine ||
+        spec->expires_at_ms > cause->now.wall_ms)
         return 0;
     return refuse(refusal, REFUSED_SYNTAX, "expiry-in-the-past", "expires",
                   "that time has passed already");

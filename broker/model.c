@@ -10,6 +10,7 @@
 #include <keybroker_shared/board.h>
 
 #include "memory.h"
+#include "model_text.h"
 
 struct model *model_new(void) {
     struct model *model = mem_alloc(sizeof *model);
@@ -373,9 +374,9 @@ struct event model_event(const struct cause *cause, uint32_t kind, const struct 
                            .key_id = key ? key->record->id : 0,
                            .kind = kind,
                            .actor = cause->actor };
-    snprintf(event.pool, sizeof event.pool, "%s", pool->record->name);
+    model_copy_text(event.pool, sizeof event.pool, pool->record->name);
     if (key)
-        snprintf(event.key, sizeof event.key, "%s", key->record->name);
+        model_copy_text(event.key, sizeof event.key, key->record->name);
     return event;
 }
 

@@ -134,10 +134,11 @@ struct key_spec {
     const char *account; /* NULL = not given */
     const char *note;    /* NULL = not given */
     bool has_expires;
-    int64_t expires_at_ms; /* 0 = never */
-    uint32_t weight;       /* 0 = not given */
-    json_t *config;        /* borrowed, may be rewritten; NULL = not given */
-    bool replace_config;   /* else merge */
+    int64_t expires_at_ms;    /* 0 = never */
+    bool past_expiry_is_fine; /* what is restored may have expired */
+    uint32_t weight;          /* 0 = not given */
+    json_t *config;           /* borrowed, may be rewritten; NULL = not given */
+    bool replace_config;      /* else merge */
 };
 
 struct pool_spec {

@@ -5,6 +5,8 @@
 #ifndef BROKER_MODEL_TEXT_H
 #define BROKER_MODEL_TEXT_H
 
+#include <string.h>
+
 #include "model.h"
 
 /* 0 or a refusal's code. */
@@ -12,6 +14,15 @@ int model_check_pool_name(const char *name, struct refusal *refusal);
 /* Key names and accounts: 1–64 printable UTF-8 characters, not beginning with '#'. */
 int model_check_label(const char *text, const char *field, struct refusal *refusal);
 int model_check_note(const char *note, struct refusal *refusal);
+
+/* What fits of `text`. On the way of a report: snprintf takes ten times as long. */
+static inline void model_copy_text(char *to, size_t size, const char *text) {
+    size_t length = strlen(text);
+    if (length > size - 1)
+        length = size - 1;
+    memcpy(to, text, length);
+    to[length] = '\0';
+}
 
 /* Remove a key of whatever kind (its pool may be going too). */
 void model_drop_key(struct model *model, struct model_key *key, struct changeset *set);

@@ -199,9 +199,9 @@ int options_parse(struct options *ret, int argc, char **argv) {
         ret->state_dir = default_state_dir();
     if (!ret->runtime_dir)
         ret->runtime_dir = default_runtime_dir();
-    if (!ret->state_dir)
+    if (!ret->state_dir || !*ret->state_dir)
         return complain("keybrokerd: no state directory: give --state-dir%s\n", "");
-    if (!ret->runtime_dir)
+    if (!ret->runtime_dir || !*ret->runtime_dir)
         return complain("keybrokerd: no runtime directory ($XDG_RUNTIME_DIR is not set): "
                         "give --runtime-dir%s\n",
                         "");

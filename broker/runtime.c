@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,17 +17,35 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-static int make_parents(const char *path, mode_t mode) {
-    char partial[4096];
-    if ((size_t)snprintf(partial, sizeof partial, "%s", path) >= sizeof partial)
+/* Copy a path without the slashes at its end: with them a symbolic link there would be followed. */
+static int trim_path(const char *path, char trimmed[PATH_MAX]) {
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    if (length >= PATH_MAX)
         return -ENAMETOOLONG;
-    for (char *slash = partial + 1; (slash = strchr(slash, '/')); slash++) {
+    if (!length)
+        return -ENOENT;
+    memcpy(trimmed, path, length);
+    trimmed[length] = '\0';
+    return 0;
+}
+
+static int make_dir(const char *path, mode_t mode) {
+    if (mkdir(path, mode) < 0)
+        return errno == EEXIST ? 0 : -errno;
+    return chmod(path, mode) < 0 ? -errno : 0; /* the broker's umask took more */
+}
+
+static int make_with_parents(char *path, mode_t mode) {
+    for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
         *slash = '\0';
-        if (mkdir(partial, 0755) < 0 && errno != EEXIST)
-            return -errno;
+        int error = make_dir(path, mode);
         *slash = '/';
+        if (error)
+            return error;
     }
-    return mkdir(partial, mode) < 0 && errno != EEXIST ? -errno : 0;
+    return make_dir(path, mode);
 }
 
 /* A directory that is ours and no more open than `mode`. It is not changed: what somebody made on
@@ -41,10 +60,13 @@ static int check_dir(int fd, mode_t mode) {
 }
 
 int runtime_open_dir(const char *path, mode_t mode, bool refuse_disk) {
-    int error = make_parents(path, mode);
+    char trimmed[PATH_MAX];
+    int error = trim_path(path, trimmed);
+    if (!error)
+        error = make_with_parents(trimmed, mode);
     if (error)
         return error;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open(trimmed, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     error = check_dir(fd, mode);

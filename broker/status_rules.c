@@ -9,7 +9,6 @@
 #include "model.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 #include <keybroker_shared/report.h>
 
@@ -64,7 +63,7 @@ static void become(struct model *model, const struct cause *cause, struct model_
     state->deadline_mono = state->deadline_wall = 0;
     if (why->forget_backoff)
         state->backoff = 0;
-    snprintf(state->reason, sizeof state->reason, "%s", why->reason);
+    model_copy_text(state->reason, sizeof state->reason, why->reason);
     if (status == KB_STATUS_NORMAL) {
         state->normal_since_mono = cause->now.mono_ms;
         state->valid_since = VALID_SINCE_PENDING;
@@ -82,8 +81,8 @@ static void become(struct model *model, const struct cause *cause, struct model_
     event.to = status;
     event.outcome = why->outcome;
     event.http_status = why->http_status;
-    snprintf(event.vendor_code, sizeof event.vendor_code, "%s", why->vendor_code);
-    snprintf(event.reason, sizeof event.reason, "%s", why->reason);
+    model_copy_text(event.vendor_code, sizeof event.vendor_code, why->vendor_code);
+    model_copy_text(event.reason, sizeof event.reason, why->reason);
     changeset_event(set, &event);
     model_schedule(model, key);
 }
@@ -133,7 +132,7 @@ static void remember_failure(struct model_key *key, const struct cause *cause,
     state->last_failure_ms = cause->now.wall_ms;
     state->last_outcome = report->outcome;
     state->http_status = report->http_status;
-    snprintf(state->vendor_code, sizeof state->vendor_code, "%s", report->vendor_code);
+    model_copy_text(state->vendor_code, sizeof state->vendor_code, report->vendor_code);
 }
 
 static struct why why_of(const struct report *report) {
@@ -254,8 +253,8 @@ static enum report_fate report_permission(const struct cause *cause, struct mode
     struct event event = model_event(cause, EVENT_REPORT, key->pool, key);
     event.outcome = report->outcome;
     event.http_status = report->http_status;
-    snprintf(event.vendor_code, sizeof event.vendor_code, "%s", report->vendor_code);
-    snprintf(event.reason, sizeof event.reason, "the key may not do this request");
+    model_copy_text(event.vendor_code, sizeof event.vendor_code, report->vendor_code);
+    model_copy_text(event.reason, sizeof event.reason, "the key may not do this request");
     changeset_event(set, &event);
     return FATE_NOTED;
 }
@@ -301,7 +300,7 @@ static void note_expiry(struct moment now, struct model_key *key, struct changes
     struct event event = model_event(&cause, EVENT_EXPIRED, key->pool, key);
     event.from = key->state.status;
     event.to = KB_STATUS_EXPIRED;
-    snprintf(event.reason, sizeof event.reason, "its time passed");
+    model_copy_text(event.reason, sizeof event.reason, "its time passed");
     key->expiry_seen = true;
     changeset_event(set, &event);
 }

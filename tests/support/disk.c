@@ -10,6 +10,8 @@
 
 #include "scene.h"
 
+static const char *environment[5]; /* NULL at the end */
+
 struct slow_disk *disk_new(struct broker *broker, const char *path) {
     struct slow_disk *disk;
     const char *file = scene_text("%s/disk-control", scene_tmpfs());
@@ -21,9 +23,6 @@ struct slow_disk *disk_new(struct broker *broker, const char *path) {
     close(fd);
     if (disk == MAP_FAILED)
         scene_fail("mmap: %s", strerror(errno));
-    const char **environment = calloc(5, sizeof *environment); /* the process's own to the end */
-    if (!environment)
-        abort();
     environment[0] = scene_text("LD_PRELOAD=%s", scene_program("slow_disk.so"));
     environment[1] = scene_text(SLOW_DISK_CONTROL "=%s", file);
     environment[2] = scene_text(SLOW_DISK_PATH "=%s", path);

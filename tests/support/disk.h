@@ -12,7 +12,7 @@
 #include "slow_disk.h"
 
 /* Before the broker's start: what lies below `path` (its state or runtime directory) is on the
- * disk. */
+ * disk. One a test. */
 struct slow_disk *disk_new(struct broker *broker, const char *path);
 
 /* From now on the calls (enum slow_disk_call) fail with this errno, once `after` of them passed. */

@@ -8,10 +8,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -226,6 +228,15 @@ Test(board, an_announcement_ends_with_hint_and_generation_agreeing) {
     board_close(&board);
 }
 
+/* A child that must not outlive a test that fails. */
+static pid_t fork_child(void) {
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return child;
+}
+
 static void child_waits(const struct board *board, uint64_t seen) {
     for (;;)
         syscall(SYS_futex, &board->shared->generation, FUTEX_WAIT_BITSET, (uint32_t)seen, NULL,
@@ -240,8 +251,7 @@ Test(board, waking_reaches_those_who_have_not_seen_the_generation, .timeout = 20
     uint64_t generation;
     struct board board = open_board(&generation);
     board_announce(&board, 40, &no_hint);
-    pid_t child = fork();
-    cr_assert_geq(child, 0);
+    pid_t child = fork_child();
     if (child == 0)
         child_waits(&board, 40);
     int woken = 0;
@@ -273,8 +283,7 @@ Test(board, no_reader_pairs_a_version_with_the_checksum_of_another, .timeout = 2
     uint64_t generation;
     struct board board = open_board(&generation);
     board_set_catalog(&board, 1, 3, 7, 0);
-    pid_t child = fork();
-    cr_assert_geq(child, 0);
+    pid_t child = fork_child();
     if (child == 0)
         for (uint64_t version = 2;; version++)
             board_set_catalog(&board, version, version * 3, version * 7, 0);

@@ -262,6 +262,33 @@ LOOP_TEST(a_past_moment_only_looks_and_a_future_one_wakes) {
     loop_free(loop);
 }
 
+/* The kernel's alarm stays set across turns: one that was set for a moment that is over must not
+ * end a later sleep, and a nearer moment must not wait for a farther one. */
+LOOP_TEST(every_sleep_ends_at_its_own_moment) {
+    struct loop *loop = make_loop(kind);
+    struct end end = { 0 };
+    watch_pair(loop, &end, SOCK_SEQPACKET);
+    look(loop);
+    say(&end, "wakes the loop before the first moment");
+    int64_t first_ms = now_ms() + 40;
+    cr_assert_eq(loop_turn(loop, first_ms), 0);
+    cr_assert_eq(end.messages, 1);
+    int64_t later_ms = now_ms() + 150;
+    cr_assert_eq(loop_turn(loop, later_ms), 0);
+    cr_assert_geq(now_ms(), later_ms);
+    say(&end, "wakes the loop before a far moment");
+    cr_assert_eq(loop_turn(loop, now_ms() + 3600000), 0);
+    int64_t near_ms = now_ms() + 20;
+    cr_assert_eq(loop_turn(loop, near_ms), 0);
+    cr_assert_geq(now_ms(), near_ms);
+    cr_assert_lt(now_ms(), near_ms + 20000, "the near moment waited for the far one");
+    say(&end, "wakes the loop that has no moment");
+    cr_assert_eq(loop_turn(loop, INT64_MAX), 0);
+    cr_assert_eq(end.messages, 3);
+    dismiss(&end);
+    loop_free(loop);
+}
+
 LOOP_TEST(a_source_closed_earlier_in_the_batch_is_not_called) {
     struct loop *loop = make_loop(kind);
     struct end ends[2] = { { .victim = &ends[1] }, { .victim = &ends[0] } };

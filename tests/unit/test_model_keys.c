@@ -108,6 +108,25 @@ Test(model_names, hold_nothing_that_disguises_the_line_they_stand_in) {
         cr_assert_eq(add((struct key_spec){ .name = NAMES[i] }), REFUSED_SYNTAX, "name %zu", i);
 }
 
+Test(model_names, are_whole_in_every_event_however_long_they_are) {
+    char name[300];
+    repeat(name, "🔑", 64);
+    struct model_key *key = fixture_key(&f, pool, name, name);
+    struct model_key *const order[] = { key, first };
+    cr_assert_eq(fixture_stage_order(&f, pool, order, 2), 0);
+    const struct event *event = fixture_event(&f, EVENT_ORDER_KEYS);
+    json_t *reason = json_string(event->reason), *of = json_string(event->key);
+    cr_assert_not_null(reason, "half a character is no text");
+    cr_assert_not_null(of);
+    json_decref(reason);
+    json_decref(of);
+    fixture_publish(&f);
+    cr_assert_eq(add((struct key_spec){ .name = name }), REFUSED_RULE);
+    json_t *message = json_string(f.refusal.message);
+    cr_assert_not_null(message);
+    json_decref(message);
+}
+
 Test(model_names, are_given_by_counting_where_none_is_given) {
     cr_assert_str_eq(first->record->name, "key1");
     cr_assert_str_eq(fixture_key(&f, pool, NULL, NULL)->record->name, "key2");

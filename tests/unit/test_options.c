@@ -3,6 +3,7 @@
  */
 #include "broker/options.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,7 +12,6 @@
 #include <unistd.h>
 
 #include <criterion/criterion.h>
-#include <criterion/redirect.h>
 
 static struct options options;
 
@@ -25,8 +25,6 @@ static void setup(void) {
                                   "HOME" };
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         unsetenv(NAMES[i]);
-    cr_redirect_stdout();
-    cr_redirect_stderr();
 }
 
 static void teardown(void) {
@@ -35,6 +33,25 @@ static void teardown(void) {
 
 TestSuite(options, .init = setup, .fini = teardown);
 
+/* What is said to people would only stand in the way here. */
+static void silence(int saved[2]) {
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    fflush(stdout);
+    for (int fd = 1; fd <= 2; fd++) {
+        saved[fd - 1] = dup(fd);
+        dup2(null, fd);
+    }
+    close(null);
+}
+
+static void speak(const int saved[2]) {
+    fflush(stdout);
+    for (int fd = 1; fd <= 2; fd++) {
+        dup2(saved[fd - 1], fd);
+        close(saved[fd - 1]);
+    }
+}
+
 static int parse(const char *const *words, int count) {
     char *argv[32] = { (char *)"keybrokerd" };
     for (int i = 0; i < count; i++)
@@ -42,7 +59,11 @@ static int parse(const char *const *words, int count) {
     optind = 0;
     options_deinit(&options);
     memset(&options, 0xa5, sizeof options); /* whatever is not set is seen */
-    return options_parse(&options, count + 1, argv);
+    int saved[2];
+    silence(saved);
+    int result = options_parse(&options, count + 1, argv);
+    speak(saved);
+    return result;
 }
 #define PARSE(...)                                                                                 \
     parse((const char *const[]){ __VA_ARGS__ },                                                    \

@@ -69,8 +69,9 @@ static struct published_key key_at(uint32_t i) {
 
 static void take_catalog(struct published_key *order, uint32_t count, uint32_t slots) {
     cr_assert_eq(board_reserve(&pub.board, slots), 0);
+    version++;
     struct catalog_built built = {
-        .version = ++version, .size = 4096, .checksum = version * 3, .slot_count = slots
+        .version = version, .size = 4096, .checksum = version * 3, .slot_count = slots
     };
     publication_set_catalog(&pub, &built, order, count);
 }
