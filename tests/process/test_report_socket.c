@@ -74,7 +74,7 @@ TEST_BOTH_LOOPS(report_socket, messages_of_wrong_size_or_form_are_counted) {
     kb_reader *reader = worker_open(b, "main");
     struct mirror *mirror = mirror_start(b, "main");
     const kb_key *key = kb_current(reader);
-    struct kb_report_message good = message_about(key->id, key->ticket.generation), bad;
+    struct kb_report_message good = message_about(key->id, key->ticket.generation);
     static char big[65536];
     memset(big, 0xff, sizeof big);
     memcpy(big, &good, sizeof good); /* a true one at the beginning does not make it one */
@@ -85,21 +85,24 @@ TEST_BOTH_LOOPS(report_socket, messages_of_wrong_size_or_form_are_counted) {
     for (unsigned i = 0; i < SIZE_COUNT; i++)
         put(fd, big, SIZES[i]);
     EVENTUALLY(bad_messages(peer) == SIZE_COUNT);
-    unsigned sent = SIZE_COUNT;
-#define SEND_WITH(field, value) (bad = good, bad.field = value, put(fd, &bad, sizeof bad), sent++)
-    SEND_WITH(size, 0);
-    SEND_WITH(size, sizeof good - 8);
-    SEND_WITH(size, UINT32_MAX);
-    SEND_WITH(type, 0);
-    SEND_WITH(type, KB_REPORT_SUBSCRIPTION);
-    SEND_WITH(type, KB_REPORT_USAGE);
-    SEND_WITH(type, UINT16_MAX);
-    SEND_WITH(scope, KB_SCOPE_ENDPOINT + 1);
-    SEND_WITH(scope, UINT16_MAX);
-    SEND_WITH(count, 0);
-    SEND_WITH(count, UINT32_MAX);
-#undef SEND_WITH
-    EVENTUALLY(bad_messages(peer) == sent);
+    struct kb_report_message bad[11];
+    enum { BAD_COUNT = sizeof bad / sizeof *bad };
+    for (unsigned i = 0; i < BAD_COUNT; i++)
+        bad[i] = good;
+    bad[0].size = 0;
+    bad[1].size = sizeof good - 8;
+    bad[2].size = UINT32_MAX;
+    bad[3].type = 0;
+    bad[4].type = KB_REPORT_SUBSCRIPTION;
+    bad[5].type = KB_REPORT_USAGE;
+    bad[6].type = UINT16_MAX;
+    bad[7].scope = KB_SCOPE_ENDPOINT + 1;
+    bad[8].scope = UINT16_MAX;
+    bad[9].count = 0;
+    bad[10].count = UINT32_MAX;
+    for (unsigned i = 0; i < BAD_COUNT; i++)
+        put(fd, &bad[i], sizeof bad[i]);
+    EVENTUALLY(bad_messages(peer) == SIZE_COUNT + BAD_COUNT);
     cr_assert_str_eq(peer_key_status(peer, "main", "k0"), "normal");
     /* The connection goes on. */
     put(fd, &good, sizeof good);
@@ -125,23 +128,28 @@ TEST_BOTH_LOOPS(report_socket, forged_keys_generations_and_outcomes_change_nothi
     };
     const uint64_t generations[] = { generation + 1000000, UINT64_MAX, UINT64_C(1) << 63 };
     const uint32_t outcomes[] = { 0, 9, 200, UINT32_MAX, 1u << 31 };
+    enum {
+        ID_COUNT = sizeof ids / sizeof *ids,
+        GENERATION_COUNT = sizeof generations / sizeof *generations,
+        OUTCOME_COUNT = sizeof outcomes / sizeof *outcomes
+    };
     int fd = dial(b, "main");
-    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+    for (size_t i = 0; i < ID_COUNT; i++) {
         struct kb_report_message message = message_about(ids[i], generation);
         put(fd, &message, sizeof message);
     }
-    EVENTUALLY(reports(peer, "quota", "unknown_key") == sizeof ids / sizeof *ids);
-    for (size_t i = 0; i < sizeof generations / sizeof *generations; i++) {
+    EVENTUALLY(reports(peer, "quota", "unknown_key") == ID_COUNT);
+    for (size_t i = 0; i < GENERATION_COUNT; i++) {
         struct kb_report_message message = message_about(id, generations[i]);
         put(fd, &message, sizeof message);
     }
-    EVENTUALLY(reports(peer, "quota", "forged") == sizeof generations / sizeof *generations);
-    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
+    EVENTUALLY(reports(peer, "quota", "forged") == GENERATION_COUNT);
+    for (size_t i = 0; i < OUTCOME_COUNT; i++) {
         struct kb_report_message message = message_about(id, generation);
         message.outcome = outcomes[i];
         put(fd, &message, sizeof message);
     }
-    EVENTUALLY(reports(peer, "unknown", "forged") == sizeof outcomes / sizeof *outcomes);
+    EVENTUALLY(reports(peer, "unknown", "forged") == OUTCOME_COUNT);
     struct kb_report_message old = message_about(id, 0);
     put(fd, &old, sizeof old);
     EVENTUALLY(reports(peer, "quota", "stale") == 1);
@@ -169,7 +177,7 @@ TEST_BOTH_LOOPS(report_socket, forged_keys_generations_and_outcomes_change_nothi
 }
 
 TEST_BOTH_LOOPS(report_socket, random_messages_change_nothing) {
-    enum { MESSAGES = 5000 };
+    enum { MESSAGES = 5000, FEW = MESSAGES / 10 };
     struct seed seed = seed_begin("report_socket");
     broker_start(b, NULL);
     struct peer *peer = peer_open(b);
@@ -190,8 +198,8 @@ TEST_BOTH_LOOPS(report_socket, random_messages_change_nothing) {
         put(fd, bytes, length);
     }
     expect_service(peer, reader, mirror);
-    cr_assert_gt(bad_messages(peer), MESSAGES / 10);
-    cr_assert_gt(reports(peer, "quota", "unknown_key"), MESSAGES / 10);
+    cr_assert_gt(bad_messages(peer), FEW);
+    cr_assert_gt(reports(peer, "quota", "unknown_key"), FEW);
     cr_assert_str_eq(peer_key_status(peer, "main", "k1"), "normal");
     mirror_stop(mirror);
     kb_close(reader);
