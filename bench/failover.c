@@ -1,8 +1,8 @@
 /*
  * See failover.h. This process reports, on the processor where broker and relay also live; a forked
- * observer spins on the other one. Rounds alternate between relay and broker. Between two failovers
- * there is a pause of random length, in which the reporter sleeps: so the broker finds the
- * processor free, as the relay does, but its last commit may still be going on.
+ * observer spins on the other one. In every round relay and broker take short turns. Between two
+ * failovers there is a pause of random length, in which the reporter sleeps: so the broker finds
+ * the processor free, as the relay does, but its last commit may still be going on.
  *
  * A report benches its key, so every round uses up keys, which are enabled again after it.
  */
@@ -28,6 +28,7 @@ enum {
     FAILOVERS_MAX = 4000,
     ROUNDS_MAX = 15,
     PAUSE_US = 100, /* and up to as much again */
+    TURN = 100,
     LOST_MS = 5000, /* an observer that sees nothing for so long never will */
 };
 
@@ -53,6 +54,7 @@ struct contest {
     kb_reader *reader; /* the reporter's */
     uint64_t sent_ns[FAILOVERS_MAX];
     uint64_t reported[FAILOVERS_MAX];
+    uint32_t reported_count;
     unsigned random;
 };
 
@@ -197,7 +199,12 @@ static void give_order(struct contest *contest, enum order order, uint32_t count
         sample_sleep_us(100);
 }
 
-static void round_of_relay(struct contest *contest, uint32_t count) {
+static void add_times(const struct contest *contest, uint32_t count, double *us) {
+    for (uint32_t i = 0; i < count; i++)
+        us[i] = (double)(contest->shared->seen_ns[i] - contest->sent_ns[i]) / 1000;
+}
+
+static void turn_of_relay(struct contest *contest, uint32_t count, double *us) {
     struct kb_report_message message = { .size = sizeof message };
     give_order(contest, ORDER_WATCH_RELAY, count);
     for (uint32_t i = 0; i < count; i++) {
@@ -206,28 +213,34 @@ static void round_of_relay(struct contest *contest, uint32_t count) {
             sample_die("relay: %s", strerror(errno));
         await_seen(contest, i);
     }
+    add_times(contest, count, us);
 }
 
-static void round_of_broker(struct contest *contest, uint32_t count) {
+static void turn_of_broker(struct contest *contest, uint32_t count, double *us) {
     give_order(contest, ORDER_WATCH_BROKER, count);
     for (uint32_t i = 0; i < count; i++) {
         const kb_key *key = kb_current(contest->reader);
         if (!key)
             sample_die("pool %s is out of keys", contest->pool);
         kb_ticket ticket = key->ticket;
-        contest->reported[i] = ticket.id;
+        contest->reported[contest->reported_count++] = ticket.id;
         contest->sent_ns[i] = sample_now_ns();
         kb_report(contest->reader, ticket, KB_QUOTA, KB_NO_HINT);
         await_seen(contest, i);
     }
-    rig_enable(contest->rig, contest->pool, contest->reported, count);
+    add_times(contest, count, us);
 }
 
-static double percentile_us(const struct contest *contest, uint32_t count, double percent) {
-    static double us[FAILOVERS_MAX];
-    for (uint32_t i = 0; i < count; i++)
-        us[i] = (double)(contest->shared->seen_ns[i] - contest->sent_ns[i]) / 1000;
-    return sample_percentile(us, count, percent);
+/* Short turns, so that what else happens on the machine happens to both. */
+static void play_round(struct contest *contest, uint32_t count, double *relay_us,
+                       double *broker_us) {
+    contest->reported_count = 0;
+    for (uint32_t done = 0; done < count; done += TURN) {
+        uint32_t some = count - done < TURN ? count - done : TURN;
+        turn_of_relay(contest, some, relay_us + done);
+        turn_of_broker(contest, some, broker_us + done);
+    }
+    rig_enable(contest->rig, contest->pool, contest->reported, contest->reported_count);
 }
 
 /* ---- the variants ---- */
@@ -325,13 +338,13 @@ static void measure(struct rig *rig, const struct variant *variant, bool quick) 
         rig_slow_disk(rig, variant->sync_delay_ms);
     uint64_t syncs = atomic_load(&rig->disk->syncs_begun);
     for (unsigned i = 0; i < rounds + 1; i++) { /* the first is to warm up */
+        static double relay_us[FAILOVERS_MAX], broker_us[FAILOVERS_MAX];
         unsigned at = i == 0 ? 0 : i - 1, some = i == 0 ? 300 : count;
-        round_of_relay(contest, some);
-        relay_p50[at] = percentile_us(contest, some, 50);
-        relay_p99[at] = percentile_us(contest, some, 99);
-        round_of_broker(contest, some);
-        broker_p50[at] = percentile_us(contest, some, 50);
-        broker_p99[at] = percentile_us(contest, some, 99);
+        play_round(contest, some, relay_us, broker_us);
+        relay_p50[at] = sample_percentile(relay_us, some, 50);
+        relay_p99[at] = sample_percentile(relay_us, some, 99);
+        broker_p50[at] = sample_percentile(broker_us, some, 50);
+        broker_p99[at] = sample_percentile(broker_us, some, 99);
     }
     if (variant->sync_delay_ms && atomic_load(&rig->disk->syncs_begun) == syncs)
         sample_die("the slow disk was never used");

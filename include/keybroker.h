@@ -178,6 +178,40 @@ typedef struct kb_health_info {
 #define KB_HEALTH_INFO_INIT                                                                        \
     { .size = sizeof(kb_health_info) }
 
+/* A vendor's answer, as it came. */
+typedef struct kb_http_response {
+    size_t size;
+    int status; /* 0 = there was no answer (connection refused, timeout …) */
+    const char
+        *headers; /* the header block as received, with or without the status line; NULL = none */
+    const char *body; /* need not be NUL-terminated, complete, text, or there at all */
+    size_t body_len;  /* only the first 64 KiB are looked at */
+} kb_http_response;
+#define KB_HTTP_RESPONSE_INIT                                                                      \
+    { .size = sizeof(kb_http_response) }
+
+typedef enum kb_scope {
+    KB_CONCERNS_REQUEST = 1,
+    KB_CONCERNS_KEY = 2,
+    KB_CONCERNS_ACCOUNT = 3,
+    KB_CONCERNS_ENDPOINT = 4
+} kb_scope;
+
+/* What kb_report_http made of an answer. */
+typedef struct kb_report_info {
+    size_t size;
+    kb_outcome outcome;
+    kb_scope scope;
+    uint64_t wait_ms; /* how long the vendor asked to wait; KB_NO_HINT = it did not say */
+    char code[64];    /* the vendor's own code, "" = none */
+    int sent;         /* the report is with the broker */
+    int queued;       /* it will be sent later */
+    int stale;        /* the key was renewed since it was handed out: nothing happens to it */
+    int guarded;      /* the mass-failure guard holds the pool */
+} kb_report_info;
+#define KB_REPORT_INFO_INIT                                                                        \
+    { .size = sizeof(kb_report_info) }
+
 /*
  * Attach to `pool` (a name, [a-z0-9][a-z0-9._-]{0,47}). The broker need not be running: what it
  * last published is enough. Opens files and allocates; on failure *ret_reader is untouched. Errors:
@@ -215,6 +249,16 @@ KB_API const kb_key *kb_next(kb_reader *reader, kb_attempt *attempt);
  */
 KB_API kb_verdict kb_report(kb_reader *reader, kb_ticket ticket, kb_outcome outcome,
                             uint64_t hint_ms);
+
+/*
+ * Classify a vendor's HTTP answer by the vendor's rules (they travel in the catalog, so that a
+ * change of rules reaches running workers) and report it when it says something about the key. Call
+ * it for every answer, also good ones. The same input gives the same class. Never blocks;
+ * `ret_info` may be NULL. Parses a body only when the status is an error, or the vendor hides
+ * errors in good ones.
+ */
+KB_API kb_verdict kb_report_http(kb_reader *reader, kb_ticket ticket,
+                                 const kb_http_response *response, kb_report_info *ret_info);
 
 /* Milliseconds until the soonest recovery of a key; 0 when one is usable now, UINT64_MAX if only an
  * operator can help. */

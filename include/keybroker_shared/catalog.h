@@ -35,7 +35,8 @@ struct kb_catalog_pool {
     uint32_t strategy; /* enum kb_catalog_strategy */
     uint32_t name;     /* offset */
     uint32_t vendor;   /* offset */
-    uint32_t reserved[3];
+    uint32_t rules;    /* offset: classification rules (rules.h), one a line; 0 = none */
+    uint32_t reserved[2];
 };
 
 #define KB_CATALOG_DEFAULT 1u /* flags: the pool's default key */

@@ -126,6 +126,27 @@ Test(model_stale, every_report_is_stale_while_a_command_waits_for_its_commit) {
     cr_assert_eq(late_report(key, KB_INVALID, 0), FATE_APPLIED);
 }
 
+Test(model_stale, a_report_during_any_pending_command_is_neither_judged_nor_counted) {
+    fixture_bring_to(&f, key, KB_STATUS_EXCEEDED);
+    struct key_state before = key->state;
+    cr_assert_eq(fixture_stage_set_pool(&f, pool, (struct pool_spec){ .exceeded_recovery = "1h" }),
+                 0);
+    struct changeset setting = f.set;
+    f.set = (struct changeset){ 0 };
+    cr_assert_eq(fixture_report(&f, key, KB_INVALID, KB_NO_HINT), FATE_STALE);
+    model_undo(f.model, &setting);
+    changeset_deinit(&setting);
+    cr_assert_arr_eq(&key->state, &before, sizeof before, "the undoing takes nothing else back");
+    cr_assert_eq(fixture_stage_disable(&f, key), 0);
+    struct changeset disabling = f.set;
+    f.set = (struct changeset){ 0 };
+    cr_assert_eq(fixture_report(&f, key, KB_INVALID, KB_NO_HINT), FATE_STALE);
+    model_published(f.model, &disabling, ++f.generation);
+    changeset_deinit(&disabling);
+    cr_assert_eq(fixture_report(&f, key, KB_INVALID, KB_NO_HINT), FATE_UNCHANGED);
+    cr_assert_eq(key->state.reports[KB_INVALID], 1);
+}
+
 Test(model_stale, two_commands_must_both_be_published_before_a_report_counts) {
     struct changeset first;
     cr_assert_eq(fixture_stage_disable(&f, key), 0);

@@ -1,126 +1,16 @@
 /*
- * What the workers of one pool see: the broker's choice and its hint, slots and their words, and
- * who is woken; on real boards in a directory of the test's own.
+ * What the workers of one pool see: the broker's choice and its hint, slots and their words, on
+ * real boards in a directory of the test's own.
  */
-#include "broker/publication.h"
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <linux/futex.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
 
-#include "broker/memory.h"
-
-enum { POOL_ID = 3 };
-#define START (UINT64_C(7) << KB_GENERATION_START_SHIFT)
-#define WALL INT64_C(1773576000000)
-
-static char directory[256];
-static int dir_fd;
-static struct publication pub;
-static struct moment now = { .mono_ms = 5000000, .wall_ms = WALL };
-static uint64_t generation = START;
-static uint64_t version = START;
-
-static void setup(void) {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(directory, sizeof directory, "%s/keybroker-publication-XXXXXX", tmp ? tmp : "/tmp");
-    cr_assert_not_null(mkdtemp(directory));
-    dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    cr_assert_geq(dir_fd, 0);
-    uint64_t found = 99;
-    cr_assert_eq(publication_open(&pub, POOL_ID, dup(dir_fd), &found), 0);
-    cr_assert_eq(found, 0);
-}
-
-static void remove_files(void) {
-    DIR *dir = fdopendir(dup(dir_fd));
-    rewinddir(dir);
-    for (struct dirent *entry; (entry = readdir(dir));)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlinkat(dir_fd, entry->d_name, 0);
-    closedir(dir);
-}
-
-static void teardown(void) {
-    publication_close(&pub);
-    remove_files();
-    close(dir_fd);
-    rmdir(directory);
-}
+#include "tests/unit/publication_fixture.h"
 
 TestSuite(publication, .init = setup, .fini = teardown);
-
-/* ---- publishing what a committer would ---- */
-
-/* Key i has id 100 + i and slot i unless a test says otherwise. */
-static struct published_key key_at(uint32_t i) {
-    return (struct published_key){ .id = 100 + i, .slot = i };
-}
-
-static void take_catalog(struct published_key *order, uint32_t count, uint32_t slots) {
-    cr_assert_eq(board_reserve(&pub.board, slots), 0);
-    version++;
-    struct catalog_built built = {
-        .version = version, .size = 4096, .checksum = version * 3, .slot_count = slots
-    };
-    publication_set_catalog(&pub, &built, order, count);
-}
-
-static void publish(uint32_t count) {
-    struct published_key *order = mem_resize(NULL, count, sizeof *order);
-    for (uint32_t i = 0; i < count; i++)
-        order[i] = key_at(i);
-    take_catalog(order, count, count);
-}
-
-static void set_status(uint32_t i, kb_status status, int64_t deadline) {
-    struct key_state state = {
-        .status = status, .deadline_mono = deadline, .valid_since = START + 5, .backoff = 2
-    };
-    publication_set_state(&pub, i, 100 + i, &state);
-}
-
-static void announce(void) {
-    publication_announce(&pub, ++generation, now, true);
-}
-
-/* All of `count` keys normal and announced. */
-static void begin(uint32_t count) {
-    publish(count);
-    for (uint32_t i = 0; i < count; i++)
-        set_status(i, KB_STATUS_NORMAL, 0);
-    announce();
-}
-
-static uint64_t word(uint32_t slot) {
-    return atomic_load(&pub.board.shared->slots[slot].status);
-}
-
-static uint32_t counter(uint32_t slot) {
-    return (uint32_t)(word(slot) >> KB_WORD_COUNTER_SHIFT & KB_WORD_COUNTER_MASK);
-}
-
-static void expect_hint(uint32_t position, uint64_t until) {
-    const struct kb_board *shared = pub.board.shared;
-    cr_assert_eq(atomic_load(&shared->hint_position), position, "position %u, not %u",
-                 atomic_load(&shared->hint_position), position);
-    cr_assert_eq(atomic_load(&shared->hint_until_ms), until);
-    cr_assert_eq(atomic_load(&shared->hint_catalog), version);
-    cr_assert_eq(atomic_load(&shared->hint_generation), generation);
-    cr_assert_eq(atomic_load(&shared->generation), generation);
-}
-
-static const uint64_t NEVER = UINT64_MAX;
 
 /* ---- the choice ---- */
 
@@ -162,6 +52,10 @@ Test(publication, the_hint_holds_until_a_key_ranked_above_the_choice_may_come_ba
     set_status(3, KB_STATUS_COOLING, now.mono_ms + 1000); /* below: nobody waits for it */
     announce();
     expect_hint(2, (uint64_t)now.mono_ms + 4000);
+    set_status(0, KB_STATUS_COOLING, now.mono_ms + 3000);
+    announce();
+    expect_hint(2, (uint64_t)now.mono_ms + 3000);
+    set_status(0, KB_STATUS_COOLING, now.mono_ms + 9000);
     set_status(2, KB_STATUS_EXCEEDED, 0);
     announce();
     expect_hint(KB_BOARD_NO_POSITION, (uint64_t)now.mono_ms + 1000);
@@ -517,110 +411,4 @@ Test(publication, exhausted_time_is_summed) {
     set_status(0, KB_STATUS_NORMAL, 0);
     announce();
     cr_assert_eq(pub.exhausted_ms, 1500);
-}
-
-/* ---- waking ---- */
-
-struct waiter {
-    pthread_t thread;
-    uint64_t seen; /* the generation it waits to be over */
-    _Atomic pid_t tid;
-    _Atomic int woken;
-};
-
-static void *wait_for_change(void *argument) {
-    struct waiter *waiter = argument;
-    waiter->tid = (pid_t)syscall(SYS_gettid);
-    long result = syscall(SYS_futex, &pub.board.shared->generation, FUTEX_WAIT_BITSET,
-                          (uint32_t)waiter->seen, NULL, NULL, UINT32_C(1) << (waiter->seen & 31));
-    waiter->woken = result == 0 ? 1 : 2;
-    return NULL;
-}
-
-static bool sleeps(const struct waiter *waiter) {
-    char path[64], state = '?';
-    if (!waiter->tid)
-        return false;
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", waiter->tid);
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return false;
-    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
-        state = '?';
-    fclose(file);
-    return state == 'S';
-}
-
-static void pause_a_little(void) {
-    nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
-}
-
-static void start_waiter(struct waiter *waiter, uint64_t seen) {
-    *waiter = (struct waiter){ .seen = seen };
-    cr_assert_eq(pthread_create(&waiter->thread, NULL, wait_for_change, waiter), 0);
-    while (!sleeps(waiter))
-        pause_a_little();
-}
-
-Test(publication, nobody_is_woken_when_nothing_was_announced, .timeout = 60) {
-    cr_assert_not(publication_wake(&pub));
-    begin(1);
-    cr_assert_not(publication_wake(&pub), "nobody waits");
-    cr_assert_not(pub.wake_due);
-    struct waiter waiter;
-    start_waiter(&waiter, generation);
-    cr_assert_not(publication_wake(&pub));
-    cr_assert_eq(waiter.woken, 0);
-    announce();
-    cr_assert(pub.wake_due);
-    cr_assert_not(publication_wake(&pub));
-    pthread_join(waiter.thread, NULL);
-    cr_assert_eq(waiter.woken, 1);
-}
-
-Test(publication, many_waiters_are_woken_in_pieces, .timeout = 60) {
-    enum { MANY = 150 };
-    static struct waiter waiters[MANY];
-    begin(1);
-    publication_wake(&pub);
-    for (size_t i = 0; i < MANY; i++)
-        start_waiter(&waiters[i], generation);
-    announce();
-    cr_assert(publication_wake(&pub), "64 at a time");
-    cr_assert(publication_wake(&pub));
-    cr_assert_not(publication_wake(&pub));
-    for (size_t i = 0; i < MANY; i++)
-        pthread_join(waiters[i].thread, NULL);
-    for (size_t i = 0; i < MANY; i++)
-        cr_assert_eq(waiters[i].woken, 1);
-    cr_assert_eq(pub.woken_generation, generation);
-}
-
-Test(publication, who_has_seen_the_newest_generation_sleeps_on, .timeout = 60) {
-    begin(1);
-    publication_wake(&pub);
-    struct waiter old, up_to_date;
-    start_waiter(&old, generation);
-    announce();
-    start_waiter(&up_to_date, generation);
-    cr_assert_not(publication_wake(&pub));
-    pthread_join(old.thread, NULL);
-    cr_assert_eq(old.woken, 1);
-    cr_assert(sleeps(&up_to_date));
-    announce();
-    publication_wake(&pub);
-    pthread_join(up_to_date.thread, NULL);
-    cr_assert_eq(up_to_date.woken, 1);
-}
-
-Test(publication, who_waits_since_32_generations_is_not_taken_for_up_to_date, .timeout = 60) {
-    begin(1);
-    publication_wake(&pub);
-    struct waiter waiter;
-    start_waiter(&waiter, generation);
-    for (int i = 0; i < 32; i++)
-        announce(); /* the same bit again, and nobody was woken in between */
-    publication_wake(&pub);
-    pthread_join(waiter.thread, NULL);
-    cr_assert_eq(waiter.woken, 1);
 }
