@@ -49,6 +49,8 @@ static void drop(struct change *change) {
 void changeset_truncate(struct changeset *set, size_t count) {
     while (set->count > count)
         drop(&set->items[--set->count]);
+    if (!count)
+        set->bumped = 0;
 }
 
 void changeset_deinit(struct changeset *set) {

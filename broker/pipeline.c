@@ -43,13 +43,6 @@ static void announce_touched(struct server *server, uint64_t generation, bool fa
         }
 }
 
-void server_announce_all(struct server *server) {
-    size_t i = 0;
-    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
-        outlet->touched = true;
-    announce_touched(server, server_next_generation(server), false);
-}
-
 static void write_state(struct server *server, const struct model_key *key,
                         const struct key_state *state, uint64_t generation) {
     struct outlet *outlet = map_get(&server->outlets, key->pool->record->id);
@@ -259,6 +252,17 @@ static void show_pool(struct server *server, struct outlet *outlet, uint64_t gen
     outlet->shown = true;
 }
 
+void server_show_all(struct server *server) {
+    uint64_t generation = server_next_generation(server);
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
+        publication_recheck_expiries(&outlet->publication);
+        show_pool(server, outlet, generation);
+        outlet->touched = true;
+    }
+    announce_touched(server, generation, false);
+}
+
 /* False: a catalog is stored but not published yet. */
 static bool take_targets(struct server *server, struct group *group, uint64_t generation) {
     bool unpublished = false;
@@ -354,16 +358,13 @@ static void keep_background(struct server *server, struct group *group) {
     changeset_deinit(&later);
 }
 
-/* Boards lag behind the model only by what was staged; that is gone, so they show what the model
- * says. */
-static void show_model(struct server *server, uint64_t generation) {
+/* Directories go back to the groups that the records say. */
+static void regroup(struct server *server) {
     size_t i = 0;
     for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
         const struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
-        show_pool(server, outlet, generation);
         server_regroup_outlet(server, pool, pool->record->group, NULL);
     }
-    server_announce_all(server);
 }
 
 static void close_orphans(struct server *server) {
@@ -400,10 +401,11 @@ static void group_failed(struct server *server, struct group *group) {
     keep_background(server, group);
     if (!staged)
         return;
-    uint64_t generation = server_next_generation(server);
-    model_settle(server->model, generation);
+    model_settle(server->model, server_next_generation(server));
     close_orphans(server);
-    show_model(server, generation);
+    regroup(server);
+    /* The boards lag behind the model only by what was staged, and that is gone. */
+    server_show_all(server);
 }
 
 static bool is_bulky(const struct group *group) {

@@ -77,10 +77,7 @@ static void check_clock(struct server *server) {
         log_warning("the clock was set by %lld ms: expiries and calendars are judged anew",
                     (long long)step);
         model_clock_stepped(server->model, server->now);
-        size_t i = 0;
-        for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
-            publication_recheck_expiries(&outlet->publication);
-        server_announce_all(server);
+        server_show_all(server);
     }
 }
 

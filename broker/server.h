@@ -85,8 +85,9 @@ void server_query_events(struct server *server, struct event_query *query);
 void server_flush(struct server *server);
 /* The committer's eventfd is readable. */
 void server_group_done(struct server *server);
-/* Announce every pool anew, e.g. after the clock was set. */
-void server_announce_all(struct server *server);
+/* Write everything that the model says to every board and announce it, e.g. after the clock was
+ * set. */
+void server_show_all(struct server *server);
 
 /* ---- startup.c ---- */
 
