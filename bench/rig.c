@@ -288,7 +288,8 @@ void rig_make_pool(struct rig *rig, const char *pool, const char *strategy, unsi
     if (fclose(stream) != 0)
         sample_die("no memory");
     struct rig_admin admin = rig_admin_open(rig);
-    rig_admin_send(&admin, "add pool %s vendor=openai strategy=%s <<\nsk-bench-%s-00000001\n\n",
+    rig_admin_send(&admin,
+                   "add pool %s vendor=openai guard=off strategy=%s <<\nsk-bench-%s-00000001\n\n",
                    pool, strategy, pool);
     rig_admin_take(&admin, NULL, 0);
     if (count > 1) {

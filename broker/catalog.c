@@ -29,6 +29,7 @@
 #include <keybroker_shared/catalog.h>
 
 #include "keyconfig.h"
+#include "vendor_rules.h"
 
 #define BUILT_FILE_FORMAT ".catalog.%016llx.new"
 #define BUILT_PREFIX ".catalog."
@@ -76,12 +77,30 @@ static uint64_t label_hash(const char *label) {
     return hash ? hash : 1;
 }
 
+/* The pool's own rules, then its vendor's, one a line: with the NUL, how long and which. */
+static size_t rules_bytes(const struct pool_record *pool) {
+    const char *const *lines = vendor_rules(vendor_find(pool->vendor));
+    size_t bytes = *pool->rules ? strlen(pool->rules) + 1 : 0;
+    for (size_t i = 0; lines[i]; i++)
+        bytes += strlen(lines[i]) + 1;
+    return bytes;
+}
+
+static void write_rules(char *end, const struct pool_record *pool) {
+    const char *const *lines = vendor_rules(vendor_find(pool->vendor));
+    if (*pool->rules)
+        end = stpcpy(stpcpy(end, pool->rules), "\n");
+    for (size_t i = 0; lines[i]; i++)
+        end = stpcpy(stpcpy(end, lines[i]), lines[i + 1] ? "\n" : "");
+}
+
 /* Room for everything: LMDB fills pages at least half, and gives long records pages of their own.
  * The map is address space only; readers map no more than the file. */
 static size_t map_bytes(const struct catalog_source *source) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t bytes = source->key_count * sizeof(struct kb_catalog_entry);
     size_t pool = 2 * strlen(source->pool->base_url) + DERIVED_BYTES;
+    bytes += rules_bytes(source->pool);
     for (uint32_t i = 0; i < source->key_count; i++) {
         const struct key_record *key = source->keys[i];
         bytes += pool + strlen(key->name) + strlen(key->account) + 6 * strlen(key->config);
@@ -203,7 +222,8 @@ static int by_id(const void *left, const void *right) {
 
 static int put_pool(struct builder *builder, const struct catalog_source *source) {
     size_t name = strlen(source->pool->name) + 1, vendor = strlen(source->pool->vendor) + 1;
-    size_t size = sizeof(struct kb_catalog_pool) + name + vendor;
+    size_t rules = rules_bytes(source->pool);
+    size_t size = sizeof(struct kb_catalog_pool) + name + vendor + rules;
     int result = 0;
     struct kb_catalog_pool *record = reserve(builder, KB_CATALOG_POOL, size, &result);
     if (!record)
@@ -220,6 +240,9 @@ static int put_pool(struct builder *builder, const struct catalog_source *source
         .name = place(record, &offset, source->pool->name, name),
         .vendor = place(record, &offset, source->pool->vendor, vendor),
     };
+    record->rules = (uint32_t)offset;
+    write_rules((char *)record + offset, source->pool);
+    assert(offset + rules == size);
     return 0;
 }
 

@@ -52,8 +52,8 @@ static const struct command COMMANDS[] = {
       .help = "what happened, newest 100 unless told; since=SEQ shows what came after SEQ" },
     { .words = "add pool",
       .usage = "POOL vendor=VENDOR [group=GROUP] [strategy=priority|spread] "
-               "[exceeded-recovery=WHEN] [error-recovery=WHEN] [base_url=URL]",
-      .options = "vendor group strategy exceeded-recovery error-recovery base_url",
+               "[exceeded-recovery=WHEN] [error-recovery=WHEN] [base_url=URL] [guard=on|off|N%]",
+      .options = "vendor group strategy exceeded-recovery error-recovery base_url guard",
       .min_arguments = 1,
       .max_arguments = 1,
       .level = LEVEL_CHANGE,
@@ -63,13 +63,16 @@ static const struct command COMMANDS[] = {
       .help = "make a pool; the payload is its default key: an API key or a JSON config" },
     { .words = "set pool",
       .usage = "POOL [group=GROUP] [strategy=priority|spread] [exceeded-recovery=WHEN] "
-               "[error-recovery=WHEN] [base_url=URL] [if-revision=N]",
-      .options = "group strategy exceeded-recovery error-recovery base_url if-revision",
+               "[error-recovery=WHEN] [base_url=URL] [guard=on|off|N%] [rule=RULE] [rules=default] "
+               "[if-revision=N]",
+      .options =
+          "group strategy exceeded-recovery error-recovery base_url guard rule rules if-revision",
       .min_arguments = 1,
       .max_arguments = 1,
       .level = LEVEL_CHANGE,
       .handler = command_set_pool,
-      .help = "change a pool; WHEN is never, a duration, daily@HH:MM[+HH:MM] or monthly@DAY" },
+      .help = "change a pool; WHEN is never, a duration, daily@HH:MM[+HH:MM] or monthly@DAY; a "
+              "RULE (STATUS [WHERE=TEXT] CLASS [SCOPE]) goes before the vendor's" },
     { .words = "delete pool",
       .usage = "POOL confirm=POOL [if-revision=N]",
       .options = "confirm if-revision",

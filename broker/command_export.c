@@ -8,6 +8,7 @@
 
 #include "keyconfig.h"
 #include "listing.h"
+#include "rule_lines.h"
 #include "server.h"
 #include "session.h"
 #include "view.h"
@@ -61,11 +62,14 @@ int command_export(struct request *request, struct refusal *refusal) {
     struct listing *listing = listing_new("keys", whole ? export_whole : export_masked);
     listing->always_json = true; /* so that what was printed can be sent back as it is */
     json_decref(listing->head);
-    listing->head = json_pack(
-        "{s:i, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "format", EXPORT_FORMAT, "pool", "name",
-        record->name, "vendor", record->vendor, "strategy", model_strategy_name(record->strategy),
-        "group", record->group, "exceeded_recovery", record->exceeded_recovery, "error_recovery",
-        record->error_recovery, "base_url", record->base_url);
+    listing->head =
+        json_pack("{s:i, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "format", EXPORT_FORMAT,
+                  "pool", "name", record->name, "vendor", record->vendor, "strategy",
+                  model_strategy_name(record->strategy), "group", record->group,
+                  "exceeded_recovery", record->exceeded_recovery, "error_recovery",
+                  record->error_recovery, "base_url", record->base_url, "guard", record->guard);
+    json_object_set_new(json_object_get(listing->head, "pool"), "rules",
+                        rule_lines_json(record->rules));
     for (uint32_t i = 0; i < pool->count; i++)
         listing_add(listing, pool->order[i]->record->id);
     request->listing = listing;

@@ -12,6 +12,7 @@
 
 #include "keyconfig.h"
 #include "memory.h"
+#include "rule_lines.h"
 #include "server.h"
 #include "session.h"
 #include "timetext.h"
@@ -26,6 +27,7 @@ struct import {
     const json_t *keys;
     struct model_pool *pool;
     bool added_pool;
+    char *rules;      /* the document's, joined; NULL = none given */
     struct map named; /* key id → model_key: those that the document names */
     json_t *changes;  /* lines */
     struct refusal *refusal;
@@ -243,6 +245,15 @@ static const json_t *default_key_of(const struct import *import) {
     return json_array_get(import->keys, 0);
 }
 
+/* The document's rules as a pool keeps them; whether they are rules is judged with the rest. */
+static int read_rules(struct import *import) {
+    const json_t *rules = json_object_get(json_object_get(import->document, "pool"), "rules");
+    if (!rules || json_is_null(rules))
+        return 0;
+    import->rules = rule_lines_from_json(rules);
+    return import->rules ? 0 : refuse_import(import, "rules", "rules: an array of rule lines");
+}
+
 static int import_new_pool(struct import *import) {
     struct request *request = import->request;
     const json_t *settings = json_object_get(import->document, "pool");
@@ -255,6 +266,8 @@ static int import_new_pool(struct import *import) {
                               .exceeded_recovery = text_of(settings, "exceeded_recovery"),
                               .error_recovery = text_of(settings, "error_recovery"),
                               .base_url = text_of(settings, "base_url"),
+                              .guard = text_of(settings, "guard"),
+                              .rules = import->rules,
                               .strategy = model_strategy_parse(strategy) };
     if (!vendor)
         return refuse_import(import, "pool", "a new pool needs pool.vendor");
@@ -341,12 +354,17 @@ static int import_settings(struct import *import) {
         differs(settings, "exceeded_recovery", record->exceeded_recovery, &spec.exceeded_recovery);
     changed |= differs(settings, "error_recovery", record->error_recovery, &spec.error_recovery);
     changed |= differs(settings, "base_url", record->base_url, &spec.base_url);
+    changed |= differs(settings, "guard", record->guard, &spec.guard);
     changed |= differs(settings, "group", record->group, &spec.group);
     if (differs(settings, "strategy", model_strategy_name(record->strategy), &strategy)) {
         changed = true;
         spec.strategy = model_strategy_parse(strategy);
         if (!spec.strategy)
             return refuse_import(import, "strategy", "strategy: priority or spread");
+    }
+    if (import->rules && strcmp(import->rules, record->rules) != 0) {
+        changed = true;
+        spec.rules = import->rules;
     }
     if (!changed)
         return 0;
@@ -390,6 +408,8 @@ int command_import(struct request *request, struct refusal *refusal) {
     if (!refused)
         refused = read_document(&import);
     if (!refused)
+        refused = read_rules(&import);
+    if (!refused)
         refused = carry_out(&import);
     uint64_t revision = import.pool && !refused ? import.pool->record->revision : 0;
     if (refused || import.dry_run) {
@@ -406,6 +426,7 @@ int command_import(struct request *request, struct refusal *refusal) {
         json_object_set_new(request->body, "revision", json_integer((json_int_t)revision));
     }
     map_deinit(&import.named);
+    free(import.rules);
     json_decref(import.changes);
     json_decref(import.document);
     return refused;

@@ -32,7 +32,15 @@ static int read_spec(struct request *request, struct pool_spec *spec, struct ref
         .exceeded_recovery = request_option(request, "exceeded-recovery"),
         .error_recovery = request_option(request, "error-recovery"),
         .base_url = request_option(request, "base_url"),
+        .guard = request_option(request, "guard"),
+        .rule = request_option(request, "rule"),
+        .rules = request_option(request, "rules"),
     };
+    if (spec->rules && strcmp(spec->rules, "default") != 0)
+        return refuse(refusal, REFUSED_SYNTAX, "bad-rules", "rules",
+                      "rules=default removes the pool's own; rule= adds one");
+    if (spec->rules)
+        spec->rules = "";
     int refused = read_strategy(request_option(request, "strategy"), &spec->strategy, refusal);
     return refused ? refused : check_group(spec->group, refusal);
 }
@@ -80,7 +88,7 @@ int command_set_pool(struct request *request, struct refusal *refusal) {
     if (refused)
         return refused;
     if (!spec.group && !spec.strategy && !spec.exceeded_recovery && !spec.error_recovery &&
-        !spec.base_url)
+        !spec.base_url && !spec.guard && !spec.rule && !spec.rules)
         return refuse(refusal, REFUSED_SYNTAX, "missing-option", "", "nothing to set; usage: %s %s",
                       request->command->words, request->command->usage);
     refused = model_set_pool(request->server->model, &request->cause, pool, &spec, &request->set,

@@ -9,6 +9,7 @@
 #include "listing.h"
 #include "memory.h"
 #include "metrics.h"
+#include "rule_lines.h"
 #include "server.h"
 #include "session.h"
 #include "view.h"
@@ -20,9 +21,11 @@ enum { EVENTS_SHOWN = 100, EVENTS_SHOWN_MAX = 10000, LIST_DEFAULT = 0 };
 static int show_pool(struct request *request, struct refusal *refusal) {
     struct model_pool *pool;
     int refused = request_pool(request, &pool, refusal);
-    if (!refused)
-        request->body = view_pool(request->server, pool->record->id);
-    return refused;
+    if (refused)
+        return refused;
+    request->body = view_pool(request->server, pool->record->id);
+    json_object_set_new(request->body, "rules", rule_lines_json(pool->record->rules));
+    return 0;
 }
 
 static int show_key(struct request *request, struct refusal *refusal) {
@@ -41,7 +44,7 @@ static int show_vendor(struct request *request, struct refusal *refusal) {
     if (!vendor)
         return refuse(refusal, REFUSED_NOT_FOUND, "no-such-vendor", "NAME",
                       "no vendor %.48s; \"show vendors\" lists them", request->arguments[0]);
-    request->body = view_vendor(vendor);
+    request->body = view_vendor_whole(vendor);
     return 0;
 }
 

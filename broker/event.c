@@ -10,6 +10,7 @@ static const char *const KIND_NAMES[EVENT_KIND_COUNT] = {
     [EVENT_DELETE_KEY] = "delete key", [EVENT_MOVE_KEY] = "move key",
     [EVENT_ORDER_KEYS] = "order keys", [EVENT_IMPORT] = "import",
     [EVENT_EXPIRED] = "expired",       [EVENT_REPORT] = "report",
+    [EVENT_GUARD] = "guard",
 };
 
 const char *event_kind_name(uint32_t kind) {

@@ -30,6 +30,7 @@ enum event_kind {
     EVENT_IMPORT,
     EVENT_EXPIRED,
     EVENT_REPORT, /* a report worth knowing of that changed nothing (PERMISSION) */
+    EVENT_GUARD,  /* the mass-failure guard went on or off */
     EVENT_KIND_COUNT
 };
 

@@ -267,6 +267,19 @@ static int check_base_url(json_t *config, const struct vendor *vendor, const cha
     return 0;
 }
 
+static int check_fields(const json_t *config, const struct vendor *vendor,
+                        struct refusal *ret_refusal) {
+    for (const struct vendor_field *field = vendor->fields; field && field->name; field++) {
+        const json_t *value = json_object_get(config, field->name);
+        bool absent = !value || json_is_null(value) ||
+                      (json_is_string(value) && json_string_length(value) == 0);
+        if (field->required && absent)
+            return refuse(ret_refusal, REFUSED_SYNTAX, "missing-field", field->name,
+                          "%s needs %s in the key's configuration", vendor->name, field->name);
+    }
+    return 0;
+}
+
 int keyconfig_check(json_t *config, const struct vendor *vendor, const char *pool_base_url,
                     struct refusal *ret_refusal) {
     if (!json_is_object(config))
@@ -277,6 +290,8 @@ int keyconfig_check(json_t *config, const struct vendor *vendor, const char *poo
         refused = check_values(config, 0, ret_refusal);
     if (!refused)
         refused = check_base_url(config, vendor, pool_base_url, ret_refusal);
+    if (!refused)
+        refused = check_fields(config, vendor, ret_refusal);
     if (!refused && json_dumpb(config, NULL, 0, TEXT_FLAGS) > KEYCONFIG_MAX_BYTES)
         refused = refuse(ret_refusal, REFUSED_TOO_LARGE, "config-too-large", "config",
                          "a key's configuration may have at most %d bytes", KEYCONFIG_MAX_BYTES);
@@ -355,6 +370,12 @@ json_t *keyconfig_masked(const char *config_text, const struct vendor *vendor) {
         return json_object();
     }
     json_t *masked = masked_value(config, false);
+    const struct vendor_field *field = vendor ? vendor->fields : NULL;
+    for (; field && field->name; field++) {
+        const json_t *value = json_object_get(config, field->name);
+        if (field->secret && value)
+            json_object_set_new(masked, field->name, masked_value(value, true));
+    }
     const char *api_key = json_string_value(json_object_get(config, "api_key"));
     if (api_key) {
         char *mask = vendor_mask(vendor, api_key);

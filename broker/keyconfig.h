@@ -21,7 +21,8 @@ json_t *keyconfig_parse_payload(const char *payload, size_t length, struct refus
 /* `pool_base_url` may be NULL or "". Check `config` against the vendor's needs: api_key present, at
  * most 8 KiB printable ASCII without spaces (nothing that could end a header line), base_url an
  * http(s) URL (tidied as below; null or "" is removed) and present if the vendor and the pool have
- * none; everything else bounded in depth and size and free of control characters. 0, or a refusal
+ * none, the vendor's required fields there;
+ * everything else bounded in depth and size and free of control characters. 0, or a refusal
  * code. May rewrite config. */
 int keyconfig_check(json_t *config, const struct vendor *vendor, const char *pool_base_url,
                     struct refusal *ret_refusal);
@@ -37,7 +38,8 @@ void keyconfig_merge(json_t *config, const json_t *patch);
 char *keyconfig_text(const json_t *config);
 
 /* A copy with every secret masked: api_key by the vendor's mask; every string under a name that
- * contains secret, token, passw, passphrase, key, credential, authorization or cookie becomes "…".
+ * the vendor calls secret, or that contains secret, token, passw, passphrase, key, credential,
+ * authorization or cookie becomes "…".
  */
 json_t *keyconfig_masked(const char *config_text, const struct vendor *vendor);
 

@@ -29,6 +29,7 @@ enum {
     RING_ENTRIES_LEAST = 16,
     COMPLETIONS_PER_ENTRY = 16,
     PACKET_BUFFERS = 256,
+    PACKET_BUFFER_SIZE = LOOP_BUFFER_SIZE + 16, /* what fills more than the former was cut */
     STREAM_BUFFERS = 64,
     BUFFERS_LEAST = 8,
 };
@@ -61,11 +62,7 @@ struct loop_uring {
     struct buffers packets, streams;
     struct loop_alarm alarm;
     struct __kernel_timespec alarm_time; /* read by the kernel when the operation is submitted */
-    struct msghdr
-        message; /* no room for names or control messages: passed descriptors are dropped */
 };
-
-_Static_assert(sizeof(struct io_uring_recvmsg_out) % 16 == 0, "packets stay aligned");
 
 static struct loop_uring *uring_of(struct loop *loop) {
     return (struct loop_uring *)loop;
@@ -160,7 +157,7 @@ static void start(struct loop_uring *self, struct loop_source *source, enum oper
         io_uring_prep_multishot_accept(sqe, source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         break;
     case OPERATION_PACKETS:
-        io_uring_prep_recvmsg_multishot(sqe, source->fd, &self->message, 0);
+        io_uring_prep_recv_multishot(sqe, source->fd, NULL, 0, 0);
         sqe->flags |= IOSQE_BUFFER_SELECT;
         sqe->buf_group = (uint16_t)self->packets.group;
         break;
@@ -219,21 +216,6 @@ static int uring_add(struct loop *loop, struct loop_source *source) {
     return 0;
 }
 
-static void received_packet(struct loop_uring *self, struct loop_source *source, void *buffer,
-                            int length) {
-    struct io_uring_recvmsg_out *out = io_uring_recvmsg_validate(buffer, length, &self->message);
-    if (!out) {
-        loop_end(source, -EIO);
-        return;
-    }
-    size_t payload = io_uring_recvmsg_payload_length(out, length, &self->message);
-    if (payload == 0)
-        loop_end(source, 0);
-    else
-        source->callbacks->on_data(source, io_uring_recvmsg_payload(out, &self->message), payload,
-                                   out->flags & MSG_TRUNC, 0);
-}
-
 static void received(struct loop_uring *self, struct loop_source *source, enum operation operation,
                      int result, uint32_t flags) {
     struct buffers *buffers = operation == OPERATION_PACKETS ? &self->packets : &self->streams;
@@ -247,8 +229,8 @@ static void received(struct loop_uring *self, struct loop_source *source, enum o
         ; /* nothing to tell; if it is still wanted the caller starts it again */
     else if (result <= 0 || !buffer)
         loop_end(source, result < 0 ? result : 0);
-    else if (operation == OPERATION_PACKETS)
-        received_packet(self, source, buffer, result);
+    else if (result > LOOP_BUFFER_SIZE)
+        source->callbacks->on_data(source, buffer, LOOP_BUFFER_SIZE, true, 0);
     else
         source->callbacks->on_data(source, buffer, (size_t)result, false, 0);
     if (taken)
@@ -429,8 +411,7 @@ int loop_uring_new(struct loop **ret_loop) {
     /* Filters may let a ring be made and refuse its use: look before anyone relies on it. */
     r = io_uring_get_events(&self->ring);
     if (r >= 0)
-        r = buffers_init(&self->packets, &self->ring, 0, PACKET_BUFFERS,
-                         LOOP_BUFFER_SIZE + sizeof(struct io_uring_recvmsg_out));
+        r = buffers_init(&self->packets, &self->ring, 0, PACKET_BUFFERS, PACKET_BUFFER_SIZE);
     if (r >= 0)
         r = buffers_init(&self->streams, &self->ring, 1, STREAM_BUFFERS, LOOP_BUFFER_SIZE);
     if (r < 0) {

@@ -11,6 +11,7 @@
 
 #include "memory.h"
 #include "model_text.h"
+#include "model_text.h"
 
 struct model *model_new(void) {
     struct model *model = mem_alloc(sizeof *model);
@@ -257,6 +258,12 @@ static uint32_t rank_index(const struct model_pool *pool, uint64_t rank) {
 
 /* ---- keeping the indexes ---- */
 
+void model_set_status(struct model_key *key, uint32_t status) {
+    key->pool->normal -= key->state.status == KB_STATUS_NORMAL;
+    key->pool->normal += status == KB_STATUS_NORMAL;
+    key->state.status = status;
+}
+
 void model_insert_pool(struct model *model, struct model_pool *pool) {
     map_set(&model->pools, pool->record->id, pool);
     map_set(&model->pool_names, map_hash(pool->record->name), pool);
@@ -264,6 +271,7 @@ void model_insert_pool(struct model *model, struct model_pool *pool) {
 
 void model_remove_pool(struct model *model, struct model_pool *pool) {
     assert(pool->count == 0);
+    model->guards -= model_guard_is_on(pool);
     map_remove(&model->pools, pool->record->id);
     map_remove(&model->pool_names, map_hash(pool->record->name));
     free_pool(pool);
@@ -274,6 +282,10 @@ void model_set_pool_record(struct model_pool *pool, struct pool_record *record) 
     pool->record = pool_record_ref(record);
     pool_record_unref(old);
     pool->vendor = vendor_find(record->vendor);
+    if (!trouble_parse_share(record->guard, &pool->guard_share))
+        pool->guard_share = GUARD_SHARE;
+    for (uint32_t i = 0; i < pool->count; i++)
+        pool->order[i]->endpoint = 0; /* the pool's base_url may be another */
     if (!recovery_parse(record->exceeded_recovery, &pool->exceeded_recovery))
         pool->exceeded_recovery = (struct recovery){ .kind = RECOVERY_NEVER };
     if (!recovery_parse(record->error_recovery, &pool->error_recovery))
@@ -300,6 +312,7 @@ struct model_key *model_insert_key(struct model *model, struct model_pool *pool,
     pool->count++;
     renumber(pool, index, pool->count);
     take_slot(pool, record->slot);
+    pool->normal += state->status == KB_STATUS_NORMAL;
     map_set(&model->keys, record->id, key);
     map_set(&pool->names, map_hash(record->name), key);
     link_account(model, key);
@@ -317,6 +330,7 @@ static void clean(struct model_key *key) {
 
 void model_remove_key(struct model *model, struct model_key *key) {
     struct model_pool *pool = key->pool;
+    pool->normal -= key->state.status == KB_STATUS_NORMAL;
     clean(key);
     unlink_account(model, key);
     map_remove(&pool->names, map_hash(key->record->name));
@@ -332,6 +346,7 @@ void model_remove_key(struct model *model, struct model_key *key) {
 void model_set_key_record(struct model *model, struct model_key *key, struct key_record *record) {
     struct key_record *old = key->record;
     assert(old->slot == record->slot && old->id == record->id);
+    key->endpoint = 0;
     unlink_account(model, key);
     map_remove(&key->pool->names, map_hash(old->name));
     key->record = key_record_ref(record);
@@ -475,6 +490,7 @@ static void undo_rank(struct model_key *key, const struct change *change,
 }
 
 static void undo_state(struct model *model, struct model_key *key, const struct change *change) {
+    model_set_status(key, change->state.before->status);
     key->state = *change->state.before;
     if (!change->state.after) {
         key->pending = change->state.pending;

@@ -10,6 +10,7 @@
  *   pool_rules.c    add, set and delete pools
  *   key_rules.c     add, set, delete, move and order keys
  *   status_rules.c  how a key's status changes: reports, recoveries, enable and disable
+ *   trouble_rules.c when it is not the key: endpoints that fail, the mass-failure guard
  *
  * The structs are readable by everybody in the broker, written by these four files only.
  */
@@ -29,6 +30,7 @@
 #include "record.h"
 #include "recovery.h"
 #include "refusal.h"
+#include "trouble.h"
 #include "vendor.h"
 
 struct model_pool;
@@ -48,6 +50,7 @@ struct model_key {
     struct model_key *account_next, **account_link; /* keys of one account; link NULL = no label */
     int64_t touched_mono;    /* when its status word was last moved for a declined report */
     int64_t permission_mono; /* when a PERMISSION report last made an event */
+    uint64_t endpoint;       /* hash of the base URL that counts for it; 0 = not worked out yet */
 };
 
 struct model_pool {
@@ -60,7 +63,10 @@ struct model_pool {
     struct map names; /* map_hash(name) → model_key */
     uint64_t *slots;  /* bitmap of those in use */
     uint32_t slot_words;
-    uint64_t keys_named; /* highest N given as key<N> */
+    uint64_t keys_named;  /* highest N given as key<N> */
+    uint32_t normal;      /* keys whose status is normal */
+    unsigned guard_share; /* percent; 0 = the guard is off */
+    struct trouble trouble;
 };
 
 struct model {
@@ -71,6 +77,7 @@ struct model {
     struct heap recoveries; /* by monotonic time */
     struct heap expiries;   /* by wall time */
     struct model_key *dirty;
+    uint32_t guards; /* pools whose guard holds */
     uint64_t next_id;
 };
 
@@ -149,6 +156,9 @@ struct pool_spec {
     const char *exceeded_recovery;
     const char *error_recovery;
     const char *base_url;
+    const char *rules; /* all of them anew, joined by \n; "" = only the vendor's */
+    const char *rule;  /* one before the others */
+    const char *guard; /* on, off, or a percentage */
 };
 
 int model_add_pool(struct model *model, const struct cause *cause, const struct pool_spec *pool,
@@ -198,6 +208,7 @@ enum report_fate {
     FATE_EXTENDED,  /* only a deadline or a back-off level did: no new generation is needed */
     FATE_UNCHANGED, /* nothing worse than what is known */
     FATE_STALE,     /* older than what the operator or the clock did since */
+    FATE_GUARDED,   /* the mass-failure guard holds: it is not the key */
     FATE_NOTED,     /* of a kind that never changes a status */
     FATE_UNKNOWN,   /* no such key in this pool */
     FATE_FORGED,    /* a generation that was never announced, an unknown outcome */
@@ -215,6 +226,26 @@ enum report_fate model_report(struct model *model, const struct cause *cause,
 bool model_tick(struct model *model, struct moment now, unsigned limit, struct changeset *set);
 /* When model_tick has work next, in monotonic ms as of `now`; INT64_MAX = never. */
 int64_t model_next_tick(const struct model *model, struct moment now);
+/* ---- trouble_rules.c ---- */
+
+/* A guarded report would bench a key that is normal: true if the guard holds it back (and goes on
+ * holding). */
+bool model_guard_holds(struct model *model, const struct cause *cause, struct model_key *key,
+                       struct changeset *set);
+/* End it, if it is on. */
+void model_guard_release(struct model *model, const struct cause *cause, struct model_pool *pool,
+                         const char *reason, struct changeset *set);
+bool model_guard_is_on(const struct model_pool *pool);
+/* An OVERLOAD or NETWORK report: the endpoint's keys cool when it is one too many. */
+enum report_fate model_report_endpoint(struct model *model, const struct cause *cause,
+                                       struct model_key *key, const struct report *report,
+                                       struct changeset *set);
+/* The endpoint of the key answered well. */
+void model_endpoint_answered(struct model_key *key);
+/* End guards whose time has come; when the next one does (INT64_MAX = none is on). */
+void model_tick_guards(struct model *model, struct moment now, struct changeset *set);
+int64_t model_next_guard(const struct model *model);
+
 /* The wall clock was set: calendars count anew, cooling does not move. */
 void model_clock_stepped(struct model *model, struct moment now);
 

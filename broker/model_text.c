@@ -50,6 +50,10 @@ static int count_characters(const char *text) {
     return count;
 }
 
+bool model_is_printable(const char *text) {
+    return count_characters(text) >= 0;
+}
+
 int model_check_label(const char *text, const char *field, struct refusal *refusal) {
     int count = count_characters(text);
     if (count >= 1 && count <= NAME_MAX_CHARS && text[0] != '#' && text[0] != ' ' &&

@@ -13,6 +13,8 @@
 int model_check_pool_name(const char *name, struct refusal *refusal);
 /* Key names and accounts: 1–64 printable UTF-8 characters, not beginning with '#'. */
 int model_check_label(const char *text, const char *field, struct refusal *refusal);
+/* Well-formed UTF-8 without controls, line ends and what disguises a line. */
+bool model_is_printable(const char *text);
 int model_check_note(const char *note, struct refusal *refusal);
 
 /* What fits of `text`. On the way of a report: snprintf takes ten times as long. */
@@ -23,6 +25,22 @@ static inline void model_copy_text(char *to, size_t size, const char *text) {
     memcpy(to, text, length);
     to[length] = '\0';
 }
+
+/* A change of status with all that belongs to it: deadlines, event, schedule. */
+struct why {
+    uint32_t outcome; /* 0 = not a report */
+    uint32_t http_status;
+    const char *vendor_code;
+    const char *reason;
+    int64_t cooling_ms; /* for KB_STATUS_COOLING */
+    bool forget_backoff;
+};
+void model_become(struct model *model, const struct cause *cause, struct model_key *key,
+                  kb_status status, const struct why *why, struct changeset *set);
+/* Only the status, and the pool's count of normal keys. */
+void model_set_status(struct model_key *key, uint32_t status);
+/* Is the report older than what happened to the key since? */
+bool model_is_stale(const struct model_key *key, const struct report *report);
 
 /* Remove a key of whatever kind (its pool may be going too). */
 void model_drop_key(struct model *model, struct model_key *key, struct changeset *set);

@@ -20,7 +20,7 @@ struct report_peer {
     struct loop_source source;
     struct outlet *outlet; /* NULL once the outlet is gone */
     struct actor actor;
-    struct report_peer *next, **link;
+    TAILQ_ENTRY(report_peer) of_outlet, by_age;
 };
 
 /* Apart from the outlet, because the loop lets go of it later. */
@@ -34,9 +34,8 @@ struct report_listener {
 static void forget_peer(struct report_peer *peer) {
     if (!peer->outlet)
         return;
-    *peer->link = peer->next;
-    if (peer->next)
-        peer->next->link = peer->link;
+    TAILQ_REMOVE(&peer->outlet->peers, peer, of_outlet);
+    TAILQ_REMOVE(&peer->outlet->server->report_peers, peer, by_age);
     peer->outlet->server->metrics.report_connections--;
     peer->outlet = NULL;
 }
@@ -62,7 +61,8 @@ static bool decode(const void *data, size_t length, struct kb_report_message *me
         if (*at < ' ' || *at > '~')
             *at = '?';
     return message->size == sizeof *message && message->type == KB_REPORT_OUTCOME &&
-           message->scope <= KB_SCOPE_ENDPOINT && message->count >= 1 && message->count <= 1000000;
+           message->scope <= KB_SCOPE_ENDPOINT && message->count >= 1 &&
+           message->count <= KB_REPORT_COUNT_MAX;
 }
 
 static void peer_data(struct loop_source *source, const void *data, size_t length, bool truncated,
@@ -74,6 +74,9 @@ static void peer_data(struct loop_source *source, const void *data, size_t lengt
         drop_peer(peer);
         return;
     }
+    struct report_peers *by_age = &peer->outlet->server->report_peers;
+    TAILQ_REMOVE(by_age, peer, by_age);
+    TAILQ_INSERT_TAIL(by_age, peer, by_age);
     uint64_t received_ns = moment_mono_ns();
     struct kb_report_message message;
     if (truncated || !decode(data, length, &message)) {
@@ -104,8 +107,14 @@ static void accept_peer(struct loop_source *source, int fd) {
     struct server *server = outlet->server;
     struct ucred credentials;
     socklen_t size = sizeof credentials;
-    if (server->metrics.report_connections >= server->report_connections ||
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) {
+    /* Over the limit the one that was silent for the longest makes room: a library that finds its
+     * connection closed connects anew, but one that is turned away believes that it has reported.
+     */
+    if (server->metrics.report_connections >= server->report_connections) {
+        server->metrics.connections_refused++;
+        drop_peer(TAILQ_FIRST(&server->report_peers));
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) {
         server->metrics.connections_refused++;
         close(fd);
         return;
@@ -118,11 +127,8 @@ static void accept_peer(struct loop_source *source, int fd) {
     peer->source = (struct loop_source){
         .fd = fd, .mode = LOOP_PACKETS, .callbacks = &PEER_CALLBACKS, .owner = peer
     };
-    peer->next = outlet->peers;
-    peer->link = &outlet->peers;
-    if (peer->next)
-        peer->next->link = &peer->next;
-    outlet->peers = peer;
+    TAILQ_INSERT_TAIL(&outlet->peers, peer, of_outlet);
+    TAILQ_INSERT_TAIL(&server->report_peers, peer, by_age);
     server->metrics.report_connections++;
     if (loop_add(server->loop, &peer->source) < 0)
         drop_peer(peer);
@@ -139,6 +145,7 @@ static const struct loop_callbacks LISTENER_CALLBACKS = { .on_accept = accept_pe
 
 int outlet_open(struct outlet *outlet, struct server *server, const struct pool_record *pool,
                 gid_t gid, uint64_t *ret_generation) {
+    TAILQ_INIT(&outlet->peers);
     outlet->server = server;
     outlet->pool_id = pool->id;
     outlet->gid = gid;
@@ -149,6 +156,8 @@ int outlet_open(struct outlet *outlet, struct server *server, const struct pool_
     int error = publication_open(&outlet->publication, pool->id, dir_fd, ret_generation);
     if (error)
         close(dir_fd);
+    else
+        board_set_guarded(&outlet->publication.board, false); /* of a former broker's making */
     return error;
 }
 
@@ -221,7 +230,7 @@ int outlet_restore(struct outlet *outlet) {
         close(dir_fd);
         return error;
     }
-    outlet->shown = false;
+    outlet->shown = outlet->guarded = false;
     board_set_broker(&outlet->publication.board, outlet->server->start, (uint32_t)getpid());
     board_beat(&outlet->publication.board, outlet->server->now.mono_ms);
     return outlet_listen(outlet);
@@ -229,8 +238,8 @@ int outlet_restore(struct outlet *outlet) {
 
 void outlet_close(struct outlet *outlet, bool retire) {
     struct server *server = outlet->server;
-    while (outlet->peers)
-        drop_peer(outlet->peers);
+    while (!TAILQ_EMPTY(&outlet->peers))
+        drop_peer(TAILQ_FIRST(&outlet->peers));
     if (retire) {
         publication_retire(&outlet->publication, server_next_generation(server));
         unlinkat(server->pools_fd, outlet->name, AT_REMOVEDIR);

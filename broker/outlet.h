@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "loop.h"
@@ -15,6 +16,9 @@
 #include "record.h"
 
 struct server;
+
+/* Workers' connections of all pools, the one that was heard least recently first. */
+TAILQ_HEAD(report_peers, report_peer);
 
 struct outlet {
     struct server *server;
@@ -24,9 +28,10 @@ struct outlet {
     struct publication publication;
     struct report_listener *listener; /* NULL until outlet_listen */
     bool touched;                     /* to be announced in this round */
+    bool guarded;                     /* the board says that the guard holds */
     bool target;                      /* its catalog goes into the group that is put together */
     bool shown; /* the board says everything that the model does, but for what is staged */
-    struct report_peer *peers;
+    struct report_peers peers; /* its own, in any order */
 };
 
 /* Adopt or make the pool's directory (0750, `gid`; (gid_t)-1 = the broker's own), board and, unless

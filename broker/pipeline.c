@@ -102,6 +102,17 @@ static void keep_events(struct server *server, struct changeset *set) {
     }
 }
 
+/* Let the board say whether the guard holds. True if that is news. */
+static bool show_guard(struct outlet *outlet, const struct model_pool *pool) {
+    bool on = model_guard_is_on(pool);
+    if (on == outlet->guarded)
+        return false;
+    outlet->guarded = on;
+    outlet->touched = true;
+    board_set_guarded(&outlet->publication.board, on);
+    return true;
+}
+
 static void happen(struct server *server, struct changeset *set, bool announce, bool failover) {
     uint64_t generation = announce ? server_next_generation(server) : 0;
     publish_states(server, set, generation);
@@ -143,18 +154,31 @@ void server_report(struct server *server, struct outlet *outlet, const struct ac
             model_report(server->model, &cause, pool, report, outlet->publication.generation, &set);
     uint32_t outcome = report->outcome <= KB_NETWORK ? report->outcome : 0;
     server->metrics.reports[outcome][fate] += report->count;
+    bool news = pool && show_guard(outlet, pool);
     if (set.count)
-        happen(server, &set, fate == FATE_APPLIED, true);
+        happen(server, &set, news || fate == FATE_APPLIED, true);
     if (fate == FATE_APPLIED)
         histogram_add(&server->metrics.publish, moment_mono_ns() - received_ns);
-    if (fate == FATE_STALE || (fate == FATE_APPLIED && !says_status(&set, report->key_id)))
+    if (fate == FATE_STALE || fate == FATE_GUARDED ||
+        (fate == FATE_APPLIED && !says_status(&set, report->key_id)))
         decline(server, outlet, report->key_id);
     changeset_deinit(&set);
+}
+
+static void show_guards(struct server *server) {
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
+        const struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
+        if (pool)
+            show_guard(outlet, pool);
+    }
 }
 
 void server_tick(struct server *server) {
     struct changeset set = { 0 };
     model_tick(server->model, server->now, TICK_PIECE, &set);
+    if (set.count)
+        show_guards(server);
     if (set.count)
         happen(server, &set, true, false);
     changeset_deinit(&set);
@@ -249,6 +273,8 @@ static void show_pool(struct server *server, struct outlet *outlet, uint64_t gen
     for (uint32_t i = 0; pool && i < pool->count; i++)
         if (!pool->order[i]->pending)
             write_state(server, pool->order[i], &pool->order[i]->state, generation);
+    if (pool)
+        show_guard(outlet, pool);
     outlet->shown = true;
 }
 
@@ -314,6 +340,7 @@ static void group_succeeded(struct server *server, struct group *group) {
         retire_deleted(server, &group->commands[i].set);
         publish_states(server, &group->commands[i].set, generation);
     }
+    show_guards(server);
     announce_touched(server, generation, false);
     for (size_t i = 0; i < group->count; i++)
         model_published(server->model, &group->commands[i].set, generation);

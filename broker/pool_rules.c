@@ -10,7 +10,9 @@
 #include <keybroker_shared/board.h>
 
 #include "keyconfig.h"
+#include "memory.h"
 #include "model_text.h"
+#include "rule_lines.h"
 
 static int check_recovery(const char *text, const char *field, struct refusal *refusal) {
     struct recovery recovery;
@@ -25,14 +27,33 @@ static int check_spec(const struct pool_spec *spec, struct refusal *refusal) {
     int refused = check_recovery(spec->exceeded_recovery, "exceeded-recovery", refusal);
     if (!refused)
         refused = check_recovery(spec->error_recovery, "error-recovery", refusal);
+    unsigned share;
+    if (!refused && spec->guard && !trouble_parse_share(spec->guard, &share))
+        refused = refuse(refusal, REFUSED_SYNTAX, "bad-guard", "guard",
+                         "guard: on, off, or a percentage from 1 to 99");
     char *tidy = NULL;
     if (!refused && spec->base_url && spec->base_url[0])
         refused = keyconfig_check_base_url(spec->base_url, &tidy, refusal);
     free(tidy);
+    if (!refused && spec->rules)
+        refused = rule_lines_check(spec->rules, refusal);
     return refused;
 }
 
-static void apply_spec(struct pool_record *record, const struct pool_spec *spec) {
+/* The pool's rules with the spec's; NULL = none given. The caller frees. */
+static int make_rules(const struct pool_spec *spec, const char *now, char **ret_rules,
+                      struct refusal *refusal) {
+    const char *base = spec->rules ? spec->rules : now;
+    if (spec->rule)
+        return rule_lines_add(base, spec->rule, ret_rules, refusal);
+    *ret_rules = spec->rules ? mem_strdup(spec->rules) : NULL;
+    return 0;
+}
+
+static void apply_spec(struct pool_record *record, const struct pool_spec *spec,
+                       const char *rules) {
+    if (rules)
+        record_set_string(&record->rules, rules);
     if (spec->group)
         record_set_string(&record->group, spec->group);
     if (spec->strategy)
@@ -41,6 +62,8 @@ static void apply_spec(struct pool_record *record, const struct pool_spec *spec)
         record_set_string(&record->exceeded_recovery, spec->exceeded_recovery);
     if (spec->error_recovery)
         record_set_string(&record->error_recovery, spec->error_recovery);
+    if (spec->guard)
+        record_set_string(&record->guard, spec->guard);
     if (spec->base_url) {
         char *tidy = NULL;
         if (spec->base_url[0])
@@ -63,7 +86,10 @@ int model_add_pool(struct model *model, const struct cause *cause, const struct 
     if (!vendor)
         return refuse(refusal, REFUSED_NOT_FOUND, "no-such-vendor", "vendor",
                       "no vendor %.48s; \"show vendors\" lists them", spec->vendor);
+    char *rules = NULL;
     refused = check_spec(spec, refusal);
+    if (!refused)
+        refused = make_rules(spec, "", &rules, refusal);
     if (refused)
         return refused;
 
@@ -73,7 +99,8 @@ int model_add_pool(struct model *model, const struct cause *cause, const struct 
     record->revision = 1;
     record_set_string(&record->name, spec->name);
     record_set_string(&record->vendor, vendor->name);
-    apply_spec(record, spec);
+    apply_spec(record, spec, rules);
+    free(rules);
     /* The default key gets the next id; the record must name it before the key is judged. */
     record->default_key_id = model->next_id;
     model_load_pool(model, record);
@@ -123,18 +150,26 @@ int model_set_pool(struct model *model, const struct cause *cause, struct model_
         return refuse(refusal, REFUSED_RULE, "base-url-required", "base_url",
                       "vendor %s has no address of its own; its pools keep a base_url",
                       pool->record->vendor);
+    char *rules = NULL;
+    refused = make_rules(spec, pool->record->rules, &rules, refusal);
+    if (refused)
+        return refused;
     struct pool_record *record = pool_record_copy(pool->record);
-    apply_spec(record, spec);
+    apply_spec(record, spec, rules);
+    free(rules);
     record->revision++;
     changeset_pool(set, pool->record, record);
     model_set_pool_record(pool, record);
     pool_record_unref(record);
     if (spec->exceeded_recovery || spec->error_recovery)
         reschedule(model, cause, pool, spec, set);
+    if (spec->guard)
+        model_guard_release(model, cause, pool, "guard off: it was set anew", set);
     struct event event = model_event(cause, EVENT_SET_POOL, pool, NULL);
-    snprintf(event.reason, sizeof event.reason, "%s%s%s%s%s", spec->group ? "group " : "",
+    snprintf(event.reason, sizeof event.reason, "%s%s%s%s%s%s", spec->group ? "group " : "",
              spec->strategy ? "strategy " : "", spec->exceeded_recovery ? "exceeded-recovery " : "",
-             spec->error_recovery ? "error-recovery " : "", spec->base_url ? "base_url" : "");
+             spec->error_recovery ? "error-recovery " : "",
+             spec->rules || spec->rule ? "rules " : "", spec->base_url ? "base_url" : "");
     changeset_event(set, &event);
     return 0;
 }

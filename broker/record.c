@@ -23,6 +23,8 @@ struct pool_record *pool_record_new(void) {
     record->exceeded_recovery = mem_strdup("never");
     record->error_recovery = mem_strdup("never");
     record->base_url = mem_strdup("");
+    record->rules = mem_strdup("");
+    record->guard = mem_strdup("on");
     return record;
 }
 
@@ -40,6 +42,8 @@ struct pool_record *pool_record_copy(const struct pool_record *record) {
     copy->exceeded_recovery = mem_strdup(record->exceeded_recovery);
     copy->error_recovery = mem_strdup(record->error_recovery);
     copy->base_url = mem_strdup(record->base_url);
+    copy->guard = mem_strdup(record->guard);
+    copy->rules = mem_strdup(record->rules);
     return copy;
 }
 
@@ -60,6 +64,8 @@ struct pool_record *pool_record_unref(struct pool_record *record) {
         free(record->exceeded_recovery);
         free(record->error_recovery);
         free(record->base_url);
+        free(record->guard);
+        free(record->rules);
         free(record);
     }
     return NULL;

@@ -37,6 +37,8 @@ struct pool_record {
     char *exceeded_recovery; /* recovery.h's syntax; "never" */
     char *error_recovery;
     char *base_url; /* "" = the vendor's */
+    char *guard;    /* "on" (half of the keys), "off", or a percentage */
+    char *rules;    /* classification rules before the vendor's, newest first, joined by \n */
 };
 
 struct key_record {

@@ -35,6 +35,7 @@ struct server {
     struct committer *committer;
     struct admin *admin;
     struct map outlets; /* pool id → outlet */
+    struct report_peers report_peers;
     struct metrics metrics;
     struct moment now; /* read once per turn */
     struct moment started;

@@ -400,6 +400,7 @@ int server_start(struct server *server) {
     server->now = server->started = moment_now();
     server->wall_offset_ms = server->now.wall_ms - server->now.mono_ms;
     server->next_beat_mono = server->now.mono_ms;
+    TAILQ_INIT(&server->report_peers);
     server->gathering = group_new();
     protect_process(server);
     int error = open_state(server);

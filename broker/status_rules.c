@@ -26,9 +26,10 @@ enum {
 
 const char *model_fate_name(enum report_fate fate) {
     static const char *const NAMES[FATE_COUNT] = {
-        [FATE_APPLIED] = "applied", [FATE_EXTENDED] = "extended", [FATE_UNCHANGED] = "unchanged",
-        [FATE_STALE] = "stale",     [FATE_NOTED] = "noted",       [FATE_UNKNOWN] = "unknown_key",
-        [FATE_FORGED] = "forged",
+        [FATE_APPLIED] = "applied",     [FATE_EXTENDED] = "extended",
+        [FATE_UNCHANGED] = "unchanged", [FATE_STALE] = "stale",
+        [FATE_NOTED] = "noted",         [FATE_GUARDED] = "guarded",
+        [FATE_UNKNOWN] = "unknown_key", [FATE_FORGED] = "forged",
     };
     return fate < FATE_COUNT ? NAMES[fate] : "?";
 }
@@ -45,20 +46,11 @@ void model_set_recovery(struct model_key *key, struct moment now) {
 
 /* ---- transitions ---- */
 
-struct why {
-    uint32_t outcome; /* 0 = not a report */
-    uint32_t http_status;
-    const char *vendor_code;
-    const char *reason;
-    int64_t cooling_ms; /* for KB_STATUS_COOLING */
-    bool forget_backoff;
-};
-
-static void become(struct model *model, const struct cause *cause, struct model_key *key,
-                   kb_status status, const struct why *why, struct changeset *set) {
+void model_become(struct model *model, const struct cause *cause, struct model_key *key,
+                  kb_status status, const struct why *why, struct changeset *set) {
     struct key_state before = key->state;
     struct key_state *state = &key->state;
-    state->status = status;
+    model_set_status(key, status);
     state->status_since_ms = cause->now.wall_ms;
     state->deadline_mono = state->deadline_wall = 0;
     if (why->forget_backoff)
@@ -103,7 +95,7 @@ int model_enable_key(struct model *model, const struct cause *cause, struct mode
     if (key->state.status == KB_STATUS_NORMAL && !key->state.backoff)
         return 0;
     struct why why = { .vendor_code = "", .reason = "enabled", .forget_backoff = true };
-    become(model, cause, key, KB_STATUS_NORMAL, &why, set);
+    model_become(model, cause, key, KB_STATUS_NORMAL, &why, set);
     key->pending++;
     return 0;
 }
@@ -115,14 +107,14 @@ int model_disable_key(struct model *model, const struct cause *cause, struct mod
     if (key->state.status == KB_STATUS_DISABLED)
         return 0;
     struct why why = { .vendor_code = "", .reason = "disabled" };
-    become(model, cause, key, KB_STATUS_DISABLED, &why, set);
+    model_become(model, cause, key, KB_STATUS_DISABLED, &why, set);
     key->pending++;
     return 0;
 }
 
 /* ---- reports ---- */
 
-static bool is_stale(const struct model_key *key, const struct report *report) {
+bool model_is_stale(const struct model_key *key, const struct report *report) {
     return key->pending || report->generation < key->state.valid_since;
 }
 
@@ -180,8 +172,13 @@ static enum report_fate cool(struct model *model, const struct cause *cause, str
     if (state->status != KB_STATUS_NORMAL)
         return FATE_UNCHANGED;
     struct why why = why_of(report);
-    why.cooling_ms = hinted ? hint : backoff_ms(key, cause->now);
-    become(model, cause, key, KB_STATUS_COOLING, &why, set);
+    if (hinted)
+        why.cooling_ms = hint;
+    else if (model_guard_holds(model, cause, key, set))
+        why.cooling_ms = GUARD_COOLING_MS; /* and no back-off: it may not be the key */
+    else
+        why.cooling_ms = backoff_ms(key, cause->now);
+    model_become(model, cause, key, KB_STATUS_COOLING, &why, set);
     return FATE_APPLIED;
 }
 
@@ -191,14 +188,14 @@ static enum report_fate worsen(struct model *model, const struct cause *cause,
     if (key->state.status >= status) /* the statuses up to disabled ascend from good to bad */
         return FATE_UNCHANGED;
     struct why why = why_of(report);
-    become(model, cause, key, status, &why, set);
+    model_become(model, cause, key, status, &why, set);
     return FATE_APPLIED;
 }
 
 static enum report_fate judge_failure(struct model *model, const struct cause *cause,
                                       struct model_key *key, const struct report *report,
                                       struct changeset *set) {
-    if (is_stale(key, report))
+    if (model_is_stale(key, report))
         return FATE_STALE;
     if (key->state.status == KB_STATUS_DISABLED ||
         model_status(key, cause->now.wall_ms) == KB_STATUS_EXPIRED)
@@ -206,6 +203,9 @@ static enum report_fate judge_failure(struct model *model, const struct cause *c
     remember_failure(key, cause, report);
     if (report->outcome == KB_RATE)
         return cool(model, cause, key, report, set);
+    if (report->outcome == KB_INVALID && key->state.status == KB_STATUS_NORMAL &&
+        model_guard_holds(model, cause, key, set))
+        return FATE_GUARDED;
     return worsen(model, cause, key,
                   report->outcome == KB_QUOTA ? KB_STATUS_EXCEEDED : KB_STATUS_ERROR, report, set);
 }
@@ -235,8 +235,9 @@ static enum report_fate report_failure(struct model *model, const struct cause *
 
 static enum report_fate report_success(struct model_key *key, const struct report *report,
                                        struct changeset *set) {
-    if (is_stale(key, report))
+    if (model_is_stale(key, report))
         return FATE_STALE;
+    model_endpoint_answered(key);
     if (!key->state.backoff || key->state.status != KB_STATUS_NORMAL)
         return FATE_UNCHANGED;
     struct key_state before = key->state;
@@ -268,7 +269,7 @@ enum report_fate model_report(struct model *model, const struct cause *cause,
     if (report->generation > current_generation || report->outcome < KB_SUCCESS ||
         report->outcome > KB_NETWORK)
         return FATE_FORGED;
-    if (!is_stale(key, report))
+    if (!model_is_stale(key, report))
         key->state.reports[report->outcome] += report->count;
     switch (report->outcome) {
     case KB_SUCCESS:
@@ -279,7 +280,10 @@ enum report_fate model_report(struct model *model, const struct cause *cause,
     case KB_QUOTA:
     case KB_RATE:
         return report_failure(model, cause, key, report, set);
-    default: /* OVERLOAD, NETWORK, REQUEST: not the key's fault */
+    case KB_OVERLOAD:
+    case KB_NETWORK:
+        return model_report_endpoint(model, cause, key, report, set);
+    default: /* REQUEST: the caller's mistake */
         return FATE_NOTED;
     }
 }
@@ -292,7 +296,7 @@ static void recover(struct model *model, struct moment now, struct model_key *ke
     struct why why = { .vendor_code = "",
                        .reason =
                            key->state.status == KB_STATUS_COOLING ? "cooling over" : "recovered" };
-    become(model, &cause, key, KB_STATUS_NORMAL, &why, set);
+    model_become(model, &cause, key, KB_STATUS_NORMAL, &why, set);
 }
 
 static void note_expiry(struct moment now, struct model_key *key, struct changeset *set) {
@@ -306,6 +310,7 @@ static void note_expiry(struct moment now, struct model_key *key, struct changes
 }
 
 bool model_tick(struct model *model, struct moment now, unsigned limit, struct changeset *set) {
+    model_tick_guards(model, now, set);
     while (limit && heap_first(&model->recoveries) <= now.mono_ms) {
         struct heap_entry due = heap_pop(&model->recoveries);
         struct model_key *key = model_key_by_id(model, due.key_id);
@@ -332,7 +337,9 @@ int64_t model_next_tick(const struct model *model, struct moment now) {
     int64_t recovery = heap_first(&model->recoveries), expiry = heap_first(&model->expiries);
     if (expiry != INT64_MAX)
         expiry = expiry - now.wall_ms + now.mono_ms;
-    return recovery < expiry ? recovery : expiry;
+    int64_t guard = model_next_guard(model);
+    int64_t next = recovery < expiry ? recovery : expiry;
+    return next < guard ? next : guard;
 }
 
 void model_clock_stepped(struct model *model, struct moment now) {

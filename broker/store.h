@@ -25,7 +25,7 @@
 #include "event.h"
 #include "record.h"
 
-enum { STORE_FORMAT = 1, STORE_EVENTS_DEFAULT = 100000 };
+enum { STORE_FORMAT = 2, STORE_EVENTS_DEFAULT = 100000 };
 
 struct store;
 

@@ -12,7 +12,8 @@
 
 #include "memory.h"
 
-enum { CODEC_VERSION = 1, STATE_REPORTS = 9 };
+/* Of every record, but for pools, which got rules in version 2. */
+enum { CODEC_VERSION = 1, POOL_VERSION = 2, STATE_REPORTS = 9 };
 _Static_assert(sizeof(((struct key_state *)0)->reports) == STATE_REPORTS * sizeof(uint64_t),
                "a new outcome needs a new version of the state's encoding");
 
@@ -85,9 +86,13 @@ static void put_string(struct store_buffer *buffer, const char *string) {
     put_bytes(buffer, string, length + 1);
 }
 
-static void start_record(struct store_buffer *buffer) {
+static void start_version(struct store_buffer *buffer, uint16_t version) {
     store_buffer_clear(buffer);
-    put_number(buffer, CODEC_VERSION, 2);
+    put_number(buffer, version, 2);
+}
+
+static void start_record(struct store_buffer *buffer) {
+    start_version(buffer, CODEC_VERSION);
 }
 
 /* ---- reading ---- */
@@ -148,11 +153,19 @@ static void get_text(struct cursor *cursor, char *text, size_t size) {
     memcpy(text, string, length + 1);
 }
 
-static struct cursor open_record(const void *bytes, size_t length) {
+/* Any version from 1 to `newest`, which the decoder must then tell apart. */
+static struct cursor open_version(const void *bytes, size_t length, uint64_t newest,
+                                  uint64_t *ret_version) {
     struct cursor cursor = { .at = bytes, .left = length };
-    if (get_number(&cursor, 2) != CODEC_VERSION)
+    *ret_version = get_number(&cursor, 2);
+    if (*ret_version < 1 || *ret_version > newest)
         cursor.bad = true;
     return cursor;
+}
+
+static struct cursor open_record(const void *bytes, size_t length) {
+    uint64_t version;
+    return open_version(bytes, length, CODEC_VERSION, &version);
 }
 
 static bool is_whole(const struct cursor *cursor) {
@@ -162,7 +175,7 @@ static bool is_whole(const struct cursor *cursor) {
 /* ---- pools ---- */
 
 void store_encode_pool(struct store_buffer *buffer, const struct pool_record *record) {
-    start_record(buffer);
+    start_version(buffer, POOL_VERSION);
     put_u64(buffer, record->id);
     put_u64(buffer, record->default_key_id);
     put_u64(buffer, record->revision);
@@ -174,10 +187,13 @@ void store_encode_pool(struct store_buffer *buffer, const struct pool_record *re
     put_string(buffer, record->exceeded_recovery);
     put_string(buffer, record->error_recovery);
     put_string(buffer, record->base_url);
+    put_string(buffer, record->rules);
+    put_string(buffer, record->guard);
 }
 
 struct pool_record *store_decode_pool(const void *bytes, size_t length) {
-    struct cursor cursor = open_record(bytes, length);
+    uint64_t version;
+    struct cursor cursor = open_version(bytes, length, POOL_VERSION, &version);
     struct pool_record *record = pool_record_new();
     record->id = get_u64(&cursor);
     record->default_key_id = get_u64(&cursor);
@@ -190,6 +206,10 @@ struct pool_record *store_decode_pool(const void *bytes, size_t length) {
     record_set_string(&record->exceeded_recovery, get_string(&cursor));
     record_set_string(&record->error_recovery, get_string(&cursor));
     record_set_string(&record->base_url, get_string(&cursor));
+    if (version >= 2) {
+        record_set_string(&record->rules, get_string(&cursor));
+        record_set_string(&record->guard, get_string(&cursor));
+    }
     return is_whole(&cursor) ? record : pool_record_unref(record);
 }
 

@@ -15,6 +15,35 @@
 
 #define BEARER "Authorization: Bearer %s"
 
+static const struct vendor_field openai_fields[] = {
+    { .name = "organization", .title = "Organization (OpenAI-Organization header)" },
+    { .name = "project", .title = "Project (OpenAI-Project header)" },
+    { 0 },
+};
+static const struct vendor_field azure_fields[] = {
+    { .name = "api_version", .title = "API version (api-version parameter)" },
+    { .name = "deployment", .title = "Deployment" },
+    { 0 },
+};
+static const struct vendor_field anthropic_fields[] = {
+    { .name = "version", .title = "API version (anthropic-version header)" },
+    { 0 },
+};
+static const struct vendor_field openrouter_fields[] = {
+    { .name = "referer", .title = "Address of the application (HTTP-Referer header)" },
+    { .name = "title", .title = "Name of the application (X-Title header)" },
+    { 0 },
+};
+/* The base URL names the region too; clients that make it themselves ask for the region alone. */
+static const struct vendor_field bedrock_fields[] = {
+    { .name = "region", .title = "Region" },
+    { 0 },
+};
+static const struct vendor_field dashscope_fields[] = {
+    { .name = "workspace", .title = "Workspace (X-DashScope-WorkSpace header)" },
+    { 0 },
+};
+
 static const struct vendor vendors[] = {
     {
         .name = "openai",
@@ -25,6 +54,7 @@ static const struct vendor vendors[] = {
         .env_key = "OPENAI_API_KEY",
         .env_base_url = "OPENAI_BASE_URL",
         .env_cut = "",
+        .fields = openai_fields,
         .rate_is_account = true,
     },
     {
@@ -36,6 +66,7 @@ static const struct vendor vendors[] = {
         .env_key = "AZURE_OPENAI_API_KEY",
         .env_base_url = "AZURE_OPENAI_ENDPOINT",
         .env_cut = "/openai",
+        .fields = azure_fields,
         .base_url_required = true,
         .rate_is_account = true,
     },
@@ -48,6 +79,7 @@ static const struct vendor vendors[] = {
         .env_key = "ANTHROPIC_API_KEY",
         .env_base_url = "ANTHROPIC_BASE_URL",
         .env_cut = "",
+        .fields = anthropic_fields,
         .rate_is_account = true,
     },
     {
@@ -123,6 +155,7 @@ static const struct vendor vendors[] = {
         .env_key = "OPENROUTER_API_KEY",
         .env_base_url = "",
         .env_cut = "",
+        .fields = openrouter_fields,
         .rate_is_account = true,
     },
     {
@@ -144,6 +177,7 @@ static const struct vendor vendors[] = {
         .env_key = "AWS_BEARER_TOKEN_BEDROCK",
         .env_base_url = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
         .env_cut = "",
+        .fields = bedrock_fields,
         .base_url_required = true,
     },
     {
@@ -155,6 +189,7 @@ static const struct vendor vendors[] = {
         .env_key = "DASHSCOPE_API_KEY",
         .env_base_url = "",
         .env_cut = "",
+        .fields = dashscope_fields,
     },
     {
         .name = "moonshot",

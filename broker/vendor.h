@@ -11,6 +11,14 @@
 
 #include <jansson.h>
 
+/* A field of a key's configuration that the vendor knows, besides api_key and base_url. */
+struct vendor_field {
+    const char *name;
+    const char *title;
+    bool required;
+    bool secret; /* shown as "…" */
+};
+
 struct vendor {
     const char *name;         /* "openai" */
     const char *title;        /* "OpenAI" */
@@ -20,8 +28,9 @@ struct vendor {
     const char *env_key;      /* "OPENAI_API_KEY" */
     const char *env_base_url; /* "OPENAI_BASE_URL"; "" = there is no usual one */
     const char *env_cut;      /* end of a base URL that the vendor's own client adds by itself */
-    bool base_url_required;   /* in the config of a key, or in the pool's base_url */
-    bool rate_is_account;     /* rate limits belong to the account, not to the key */
+    const struct vendor_field *fields; /* NULL = none; ends with a name that is NULL */
+    bool base_url_required;            /* in the config of a key, or in the pool's base_url */
+    bool rate_is_account;              /* rate limits belong to the account, not to the key */
 };
 
 const struct vendor *vendor_find(const char *name); /* NULL = unknown */

@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "server.h"
 #include "timetext.h"
+#include "vendor_rules.h"
 
 json_t *view_time(int64_t wall_ms) {
     char text[TIMETEXT_SIZE];
@@ -54,6 +55,13 @@ static json_t *counts(const struct server *server, const struct model_pool *pool
     return object;
 }
 
+/* off, on (it watches), or holding. */
+static const char *guard_word(const struct model_pool *pool) {
+    if (model_guard_is_on(pool))
+        return "holding";
+    return pool->guard_share ? "on" : "off";
+}
+
 json_t *view_pool(const struct server *server, uint64_t pool_id) {
     const struct model_pool *pool = model_pool_by_id(server->model, pool_id);
     if (!pool)
@@ -68,7 +76,7 @@ json_t *view_pool(const struct server *server, uint64_t pool_id) {
         "name", record->name, "vendor", record->vendor, "strategy",
         model_strategy_name(record->strategy), "group", text_or_null(record->group), "current",
         view_current(server, pool), "usable", (json_int_t)usable, "total", (json_int_t)pool->count,
-        "counts", by_status, "guard", "off", "revision", (json_int_t)record->revision,
+        "counts", by_status, "guard", guard_word(pool), "revision", (json_int_t)record->revision,
         "last_failover", view_time(pub ? pub->last_failover_ms : 0), "failovers",
         (json_int_t)(pub ? pub->failovers : 0), "base_url", text_or_null(record->base_url),
         "exceeded_recovery", record->exceeded_recovery, "error_recovery", record->error_recovery,
@@ -166,6 +174,27 @@ json_t *view_vendor(const struct vendor *vendor) {
                      vendor->auth_format, "environment", environment, "base_url_required",
                      (int)vendor->base_url_required, "rate_scope",
                      vendor->rate_is_account ? "account" : "key");
+}
+
+static json_t *field_row(const char *name, const char *title, bool required, bool secret) {
+    return json_pack("{s:s, s:s, s:b, s:b}", "name", name, "title", title, "required",
+                     (int)required, "secret", (int)secret);
+}
+
+json_t *view_vendor_whole(const struct vendor *vendor) {
+    json_t *object = view_vendor(vendor), *fields = json_array(), *rules = json_array();
+    json_array_append_new(fields, field_row("api_key", "API key", true, true));
+    json_array_append_new(fields,
+                          field_row("base_url", "Base URL", vendor->base_url_required, false));
+    for (const struct vendor_field *field = vendor->fields; field && field->name; field++)
+        json_array_append_new(fields,
+                              field_row(field->name, field->title, field->required, field->secret));
+    const char *const *lines = vendor_rules(vendor);
+    for (size_t i = 0; lines[i]; i++)
+        json_array_append_new(rules, json_string(lines[i]));
+    json_object_set_new(object, "fields", fields);
+    json_object_set_new(object, "rules", rules);
+    return object;
 }
 
 json_t *view_info(const struct server *server) {

@@ -16,6 +16,8 @@ json_t *view_pool(const struct server *server, uint64_t pool_id); /* NULL = no s
 json_t *view_key(const struct server *server, uint64_t key_id);   /* NULL = no such key */
 json_t *view_event(const struct event *event);
 json_t *view_vendor(const struct vendor *vendor);
+/* With its fields and rules, which are too long for a list. */
+json_t *view_vendor_whole(const struct vendor *vendor);
 json_t *view_info(const struct server *server);
 /* The name of the key that workers are handed now (by priority), or null. */
 json_t *view_current(const struct server *server, const struct model_pool *pool);

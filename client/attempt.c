@@ -19,16 +19,19 @@ static bool was_tried(const kb_attempt *attempt, uint64_t id) {
 struct permit {
     const kb_attempt *attempt;
     uint64_t account;
+    const struct troubles *avoid; /* leave out the keys of these endpoints; NULL = none */
+    uint64_t now_ms;
     bool met_tried; /* a usable and permitted key was passed over because it was tried */
 };
 
 static bool permits(struct permit *permit, const struct kb_catalog_entry *entry) {
     if (permit->attempt->pin_account && entry->account != permit->account)
         return false;
-    if (!was_tried(permit->attempt, entry->id))
-        return true;
-    permit->met_tried = true;
-    return false;
+    if (was_tried(permit->attempt, entry->id)) {
+        permit->met_tried = true;
+        return false;
+    }
+    return !permit->avoid || !kbi_trouble_has(permit->avoid, entry->endpoint, permit->now_ms);
 }
 
 static const kb_key *hand_out(kb_reader *reader, uint64_t id) {
@@ -36,7 +39,7 @@ static const kb_key *hand_out(kb_reader *reader, uint64_t id) {
         reader->error = KB_ECORRUPT;
         return NULL;
     }
-    reader->next_key.ticket.generation = reader->seen_generation;
+    reader->next_key.ticket.generation = reader->ticket_generation;
     return &reader->next_key;
 }
 
@@ -58,8 +61,8 @@ static const kb_key *next_pinned(kb_reader *reader, struct permit *permit) {
         return NULL;
     }
     const kb_key *key = hand_out(reader, entry.id);
-    return key && attempt->pin_account && strcmp(key->account, attempt->pin_account) != 0 ? NULL
-                                                                                          : key;
+    bool other = key && attempt->pin_account && kbi_account_hash(key->account) != permit->account;
+    return other ? NULL : key;
 }
 
 /* Nothing above the current choice is usable, so that is where to begin. */
@@ -104,6 +107,22 @@ static const kb_key *next_by_share(kb_reader *reader, struct permit *permit) {
     return weights > 0 ? kbi_spread_key(reader, chosen) : NULL;
 }
 
+/* By the pool's strategy; endpoints in trouble come last. */
+static const kb_key *next_unpinned(kb_reader *reader, struct permit *permit) {
+    const struct catalog *catalog = reader->catalog;
+    const kb_key *(*next)(kb_reader *, struct permit *) =
+        catalog->spread ? next_by_share : next_by_priority;
+    if (catalog->endpoints_differ && reader->troubles.until_ms != 0) {
+        permit->now_ms = kbi_mono_ms();
+        permit->avoid = permit->now_ms < reader->troubles.until_ms ? &reader->troubles : NULL;
+    }
+    const kb_key *key = next(reader, permit);
+    if (key || !permit->avoid)
+        return key;
+    permit->avoid = NULL;
+    return next(reader, permit);
+}
+
 /* Whatever this call found, kb_current must speak for itself again. */
 static const kb_key *fail(kb_reader *reader, int error) {
     reader->error = error;
@@ -116,23 +135,22 @@ const kb_key *kb_next(kb_reader *reader, kb_attempt *attempt) {
         return NULL;
     if (!attempt || attempt->size < sizeof *attempt || attempt->tried_count > KB_ATTEMPT_TRIES)
         return fail(reader, KB_EINVAL);
+    /* A key without a label is an account of its own, which only its id names. */
+    if (attempt->pin_account && !*attempt->pin_account && attempt->pin_key == 0)
+        return fail(reader, KB_EINVAL);
+    /* The label may point into the catalog that looking lets go of. */
+    struct permit permit = { .attempt = attempt };
+    if (attempt->pin_account)
+        permit.account = kbi_account_hash(attempt->pin_account);
     kbi_reader_look(reader);
     if (reader->choice_error != 0)
         return fail(reader, reader->choice_error);
     if (attempt->tried_count == KB_ATTEMPT_TRIES)
         return fail(reader, KB_ETRIED);
 
-    struct permit permit = { .attempt = attempt };
-    if (attempt->pin_account)
-        permit.account = kbi_account_hash(attempt->pin_account);
-    const kb_key *key;
     reader->error = 0;
-    if (attempt->pin_key != 0)
-        key = next_pinned(reader, &permit);
-    else if (reader->catalog->spread)
-        key = next_by_share(reader, &permit);
-    else
-        key = next_by_priority(reader, &permit);
+    const kb_key *key =
+        attempt->pin_key != 0 ? next_pinned(reader, &permit) : next_unpinned(reader, &permit);
     if (!key && reader->error == 0)
         reader->error = permit.met_tried ? KB_ETRIED : kbi_why_none(reader);
     if (!key)

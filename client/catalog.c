@@ -19,6 +19,8 @@
 
 #include <lmdb.h>
 
+#include "classify.h"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -71,19 +73,21 @@ static int verify(int fd, const struct published *published) {
     XXH3_state_t state;
     XXH3_INITSTATE(&state);
     XXH3_64bits_reset(&state);
-    off_t at = 0;
-    while (at < info.st_size) {
+    int error = 0;
+    for (off_t at = 0; at < info.st_size && error == 0;) {
         ssize_t got = pread(fd, chunk, sizeof chunk, at);
-        if (got == 0)
-            return KB_ECORRUPT;
-        if (got < 0 && errno != EINTR)
-            return KB_ESYSTEM;
         if (got > 0) {
             XXH3_64bits_update(&state, chunk, (size_t)got);
             at += got;
+        } else if (got == 0 || errno != EINTR) {
+            error = got == 0 ? KB_ECORRUPT : KB_ESYSTEM;
         }
     }
-    return XXH3_64bits_digest(&state) == published->checksum ? 0 : KB_ECORRUPT;
+    if (error == 0 && XXH3_64bits_digest(&state) != published->checksum)
+        error = KB_ECORRUPT;
+    explicit_bzero(chunk, sizeof chunk); /* it held every key; stacks are in core files */
+    explicit_bzero(&state, sizeof state);
+    return error;
 }
 
 static int error_of(int mdb_result) {
@@ -155,6 +159,14 @@ static const char *text_at(const void *record, uint32_t size, size_t head, uint3
     return offset >= head && offset < size ? (const char *)record + offset : NULL;
 }
 
+static int read_rules(struct catalog *catalog, const struct kb_catalog_pool *pool) {
+    const char *text = text_at(pool, pool->size, sizeof *pool, pool->rules);
+    if (!text)
+        return KB_ECORRUPT;
+    catalog->rules = kbi_rules_new(text);
+    return catalog->rules ? 0 : KB_ENOMEM;
+}
+
 /* Order and pool record, checked once. */
 static int read_index(struct catalog *catalog) {
     size_t pool_bytes = 0, order_bytes = 0;
@@ -172,13 +184,15 @@ static int read_index(struct catalog *catalog) {
     catalog->vendor = text_at(pool, pool->size, sizeof *pool, pool->vendor);
     if (!catalog->vendor)
         return KB_ECORRUPT;
-    for (uint32_t i = 0; i < pool->key_count; i++)
+    for (uint32_t i = 0; i < pool->key_count; i++) {
         if (entries[i].id == 0 || entries[i].id > KB_KEY_ID_MAX)
             return KB_ECORRUPT;
+        catalog->endpoints_differ |= entries[i].endpoint != entries[0].endpoint;
+    }
     catalog->entries = entries;
     catalog->count = pool->key_count;
     catalog->strategy = pool->strategy;
-    return 0;
+    return pool->rules ? read_rules(catalog, pool) : 0;
 }
 
 static int open_version(struct catalog **ret_catalog, int dir_fd,
@@ -250,6 +264,7 @@ struct catalog *kbi_catalog_unref(struct catalog *catalog) {
     if (!catalog || --catalog->refs > 0)
         return NULL;
     kbi_spread_free(catalog->spread);
+    kbi_rules_free(catalog->rules);
     close_lmdb(catalog->lmdb);
     free(catalog);
     return NULL;
@@ -264,6 +279,13 @@ const struct kb_catalog_key *kbi_catalog_record(const struct catalog *catalog, u
         ((const char *)record)[record->size - 1] != '\0')
         return NULL;
     return record;
+}
+
+uint64_t kbi_catalog_endpoint(const struct catalog *catalog, uint64_t id) {
+    const struct kb_catalog_key *record = kbi_catalog_record(catalog, id);
+    const char *url =
+        record ? text_at(record, record->size, sizeof *record, record->base_url) : NULL;
+    return url ? kbi_account_hash(url) : 0;
 }
 
 /* The variables are several strings; the empty one that ends them must lie inside the record. */

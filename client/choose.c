@@ -96,6 +96,8 @@ static bool scan(kb_reader *reader, const struct now *now) {
         uint64_t from_ms = kbi_usable_from(reader, slot_count, entry, now);
         if (from_ms == 0) {
             reader->choice_position = i;
+            if (calendar) /* one that expired may come back: the calendar can be set */
+                until_ms = sooner(until_ms, now->mono_ms + KBI_WALL_RECHECK_MS);
             reader->valid_until_ms = sooner(until_ms, expiry_check_ms(entry, now));
             return true;
         }
@@ -134,7 +136,7 @@ static bool share_out(kb_reader *reader, const struct now *now) {
 }
 
 /* Make choice_key the key at choice_position; its strings stay if it is the same one. */
-static const kb_key *hand_out(kb_reader *reader, uint64_t generation) {
+static const kb_key *hand_out(kb_reader *reader) {
     uint64_t id = reader->catalog->entries[reader->choice_position].id;
     if (reader->choice_catalog != reader->catalog || reader->choice_key.id != id) {
         reader->choice_catalog = NULL;
@@ -142,7 +144,7 @@ static const kb_key *hand_out(kb_reader *reader, uint64_t generation) {
             return NULL;
         reader->choice_catalog = reader->catalog;
     }
-    reader->choice_key.ticket.generation = generation;
+    reader->choice_key.ticket.generation = reader->ticket_generation;
     return &reader->choice_key;
 }
 
@@ -165,7 +167,7 @@ void kbi_choose(kb_reader *reader, uint64_t generation, bool moved, const struct
     reader->choice_error = found ? 0 : kbi_why_none(reader);
     if (!found || spread)
         return;
-    reader->choice = hand_out(reader, generation);
+    reader->choice = hand_out(reader);
     if (!reader->choice)
         reader->choice_error = KB_ECORRUPT;
 }

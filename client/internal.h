@@ -33,6 +33,8 @@ enum {
     KBI_SKIP_MS = 30000, /* a skip without a hint */
     KBI_QUEUE = 64,
     KBI_SUCCESSES = 64,
+    KBI_TROUBLES = 8,
+    KBI_TROUBLE_MS = 10000,
     KBI_HINT_MAX_MS = 24 * 60 * 60 * 1000,
 };
 
@@ -78,6 +80,7 @@ bool kbi_attach_is_in_place(const struct attachment *attachment, const char *poo
 /* ---- catalog.c: one published catalog; the only file that calls mdb_* ---- */
 
 struct kbi_lmdb;
+struct kbi_rules;
 struct catalog {
     unsigned refs;
     uint64_t version;
@@ -85,7 +88,9 @@ struct catalog {
     uint32_t count;
     uint32_t strategy;
     const char *vendor;
-    struct spread *spread; /* NULL unless the strategy is spread */
+    bool endpoints_differ;   /* not all keys have the same base URL */
+    struct kbi_rules *rules; /* classify.h; NULL = none */
+    struct spread *spread;   /* NULL unless the strategy is spread */
     struct kbi_lmdb *lmdb;
 };
 
@@ -103,6 +108,9 @@ bool kbi_catalog_fill(const struct catalog *catalog, uint64_t id, kb_key *ret_ke
 
 /* An account label as entries hold it; 0 for none. */
 uint64_t kbi_account_hash(const char *account);
+
+/* The key's base URL as entries hold it; 0 without the record. */
+uint64_t kbi_catalog_endpoint(const struct catalog *catalog, uint64_t id);
 
 /* ---- skip.c: keys that this reader has seen fail ---- */
 
@@ -124,6 +132,22 @@ void kbi_skip_prune(struct skips *skips, const struct kb_board *board, uint64_t 
 
 /* 0 = not skipped. */
 uint64_t kbi_skip_until(const struct skips *skips, uint64_t id, uint32_t slot);
+
+/* ---- trouble.c: endpoints that this reader has seen fail ---- */
+
+struct trouble {
+    uint64_t endpoint; /* as entries hold it; 0 = free */
+    uint64_t until_ms;
+};
+
+struct troubles {
+    uint64_t until_ms; /* none lasts longer: the quick way to know that there is none */
+    struct trouble troubles[KBI_TROUBLES];
+};
+
+void kbi_trouble_add(struct troubles *troubles, uint64_t endpoint, uint64_t now_ms);
+bool kbi_trouble_has(const struct troubles *troubles, uint64_t endpoint, uint64_t now_ms);
+void kbi_trouble_clear(struct troubles *troubles, uint64_t endpoint);
 
 /* ---- report.c: the connection to the broker ---- */
 
@@ -217,7 +241,9 @@ struct kb_reader {
     const kb_key *choice;     /* NULL = none */
 
     /* What the choice was made from and how long it holds. */
-    uint64_t seen_generation; /* the first that was read */
+    uint64_t seen_generation;   /* the first that was read */
+    uint64_t ticket_generation; /* the last at which `catalog` was the board's own: a reader that
+                                   could not follow must not speak for what it has not read */
     uint64_t valid_until_ms;
     bool dirty; /* choose anew, whatever the generation */
     uint32_t choice_position;
@@ -238,6 +264,7 @@ struct kb_reader {
 
     char *pool_path;
     struct skips skips;
+    struct troubles troubles;
     struct reporter reporter;
 };
 

@@ -80,8 +80,10 @@ static int follow_catalog(kb_reader *reader) {
         atomic_load_explicit(&attachment->board->catalog_version, memory_order_acquire);
     struct catalog *catalog;
 
-    if (version == 0 || version == reader->catalog->version)
+    if (version == reader->catalog->version)
         return 0;
+    if (version == 0) /* size and checksum are being changed */
+        return KBI_NOT_READY;
     int error = kbi_catalog_open(&catalog, attachment);
     if (error != 0)
         return error;
@@ -121,6 +123,8 @@ void kbi_reader_refresh(kb_reader *reader) {
         reader->held = kbi_catalog_ref(reader->catalog);
         reader->choice_catalog = NULL;
     }
+    if (reader->sync_error == 0)
+        reader->ticket_generation = generation;
     if (error == 0) {
         kbi_choose(reader, generation, moved, &now);
     } else {

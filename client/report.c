@@ -145,7 +145,7 @@ static void coalesce(struct kb_report_message *queued, const struct kb_report_me
     }
     struct kb_report_message merged =
         severity(message->outcome) > severity(queued->outcome) ? *message : *queued;
-    uint32_t room = UINT32_MAX - queued->count;
+    uint32_t room = KB_REPORT_COUNT_MAX - queued->count;
     merged.count = queued->count + (message->count < room ? message->count : room);
     merged.hint_ms = longer_hint(queued->hint_ms, message->hint_ms);
     merged.generation =
@@ -209,17 +209,54 @@ static const struct kb_board_slot *slot_of(const kb_reader *reader, uint64_t id,
     return &board->slots[slot];
 }
 
-/* Success matters only to a key in backoff, and not more often than now and then. */
-static bool success_is_due(struct reporter *reporter, const struct kb_board_slot *slot,
-                           uint64_t id) {
-    if (!slot || atomic_load_explicit(&slot->backoff, memory_order_relaxed) == 0)
+/* The key's endpoint, if this reader has lately seen it fail; else 0. */
+static uint64_t endpoint_in_trouble(const kb_reader *reader, uint64_t id, uint64_t now_ms) {
+    if (now_ms >= reader->troubles.until_ms || !reader->catalog)
+        return 0;
+    uint64_t endpoint = kbi_catalog_endpoint(reader->catalog, id);
+    return endpoint != 0 && kbi_trouble_has(&reader->troubles, endpoint, now_ms) ? endpoint : 0;
+}
+
+/* Success matters only to a key in backoff, or after trouble at its endpoint, and not more often
+ * than now and then. */
+static bool success_is_due(kb_reader *reader, const struct kb_board_slot *slot, uint64_t id) {
+    bool backing_off = slot && atomic_load_explicit(&slot->backoff, memory_order_relaxed) != 0;
+    if (!backing_off && reader->troubles.until_ms == 0)
         return false;
-    struct success *last = &reporter->successes[id % KBI_SUCCESSES];
     uint64_t now_ms = kbi_mono_ms();
+    uint64_t endpoint = endpoint_in_trouble(reader, id, now_ms);
+    if (!backing_off && endpoint == 0)
+        return false;
+    struct success *last = &reader->reporter.successes[id % KBI_SUCCESSES];
     if (last->id == id && now_ms < last->sent_ms + SUCCESS_EVERY_MS)
         return false;
     *last = (struct success){ .id = id, .sent_ms = now_ms };
+    if (endpoint != 0)
+        kbi_trouble_clear(&reader->troubles, endpoint);
     return true;
+}
+
+/* For the vendor's own trouble: another key helps if it is usable and belongs to an endpoint that
+ * this reader has not just seen fail as well. */
+static kb_verdict judge_endpoint(kb_reader *reader, uint64_t id) {
+    const struct catalog *catalog = reader->catalog;
+    struct now now = kbi_now();
+    if (!reader->attachment.board || !catalog)
+        return KB_RETRY_LATER;
+    uint64_t endpoint = kbi_catalog_endpoint(catalog, id);
+    kbi_trouble_add(&reader->troubles, endpoint, now.mono_ms);
+    if (endpoint == 0 || !catalog->endpoints_differ)
+        return KB_RETRY_LATER;
+    uint32_t slot_count = kbi_slot_count(reader->attachment.board);
+    kbi_skip_prune(&reader->skips, reader->attachment.board, now.mono_ms);
+    for (uint32_t i = 0; i < catalog->count; i++) {
+        const struct kb_catalog_entry *entry = &catalog->entries[i];
+        if (entry->endpoint != endpoint &&
+            !kbi_trouble_has(&reader->troubles, entry->endpoint, now.mono_ms) &&
+            kbi_usable_from(reader, slot_count, entry, &now) == 0)
+            return KB_NEXT_KEY;
+    }
+    return KB_RETRY_LATER;
 }
 
 /* For a failure that condemns the key: should this reader leave it out by itself? The guard holds
@@ -233,7 +270,9 @@ static void judge_failure(kb_reader *reader, const struct kb_report_message *mes
         return;
     }
     result->verdict = KB_NEXT_KEY;
-    if (message->outcome == KB_PERMISSION || result->stale || kb_word_id(word) != message->key_id)
+    /* A renewed key needs no skip, unless this reader has not been able to read what is new. */
+    bool renewed = result->stale && reader->sync_error == 0;
+    if (message->outcome == KB_PERMISSION || renewed || kb_word_id(word) != message->key_id)
         return;
     uint64_t skip_ms = hinted ? message->hint_ms : KBI_SKIP_MS;
     kbi_skip_add(&reader->skips, &(struct skip){ .id = message->key_id,
@@ -266,7 +305,7 @@ struct report_result kbi_report(kb_reader *reader, const struct kb_report_messag
     switch (message->outcome) {
     case KB_SUCCESS:
         result.verdict = KB_OK;
-        if (!success_is_due(&reader->reporter, slot, message->key_id)) {
+        if (!success_is_due(reader, slot, message->key_id)) {
             kbi_report_flush(reader);
             return result;
         }
@@ -279,7 +318,7 @@ struct report_result kbi_report(kb_reader *reader, const struct kb_report_messag
         break;
     case KB_OVERLOAD:
     case KB_NETWORK:
-        result.verdict = KB_RETRY_LATER;
+        result.verdict = judge_endpoint(reader, message->key_id);
         break;
     default:
         return result;

@@ -148,7 +148,7 @@ const kb_key *kbi_spread_key(kb_reader *reader, uint32_t position) {
             return NULL;
         spread->tags[cached] = tag;
     }
-    key->ticket.generation = reader->seen_generation;
+    key->ticket.generation = reader->ticket_generation;
     return key;
 }
 

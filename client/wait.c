@@ -89,7 +89,8 @@ static bool doze(const kb_reader *reader, uint64_t until_ms) {
 int kb_wait(kb_reader *reader, int timeout_ms) {
     if (!reader)
         return KB_EINVAL;
-    uint64_t until_ms = timeout_ms < 0 ? KBI_NEVER : exact_ms() + (uint64_t)timeout_ms;
+    uint64_t until_ms =
+        timeout_ms < 0 ? KBI_NEVER : exact_ms() + (uint64_t)timeout_ms + (timeout_ms > 0);
     int result = 0;
 
     if (reader->dirty &&

@@ -8,10 +8,13 @@
  *
  *     kb_reader *reader;
  *     int error = kb_open(&reader, "openai", NULL);
- *     const kb_key *key = kb_current(reader);
- *     ... send the request with key->auth_header to key->base_url ...
- *     if (kb_report(reader, key->ticket, KB_RATE, retry_after_ms) == KB_NEXT_KEY)
- *         key = kb_current(reader);
+ *     kb_attempt attempt = KB_ATTEMPT_INIT;
+ *     const kb_key *key;
+ *     while ((key = kb_next(reader, &attempt))) {
+ *         ... send the request with key->auth_header to key->base_url ...
+ *         if (kb_report(reader, key->ticket, outcome, retry_after_ms) != KB_NEXT_KEY)
+ *             break;
+ *     }
  *
  * Threads: a reader belongs to one thread at a time; readers share nothing, open as many as needed.
  * Fork: a reader works on in the child, which reports on a connection of its own.
@@ -137,7 +140,9 @@ typedef struct kb_options {
 typedef struct kb_attempt {
     size_t size;
     uint64_t pin_key;        /* not 0: only this key id will do (a file uploaded with it, say) */
-    const char *pin_account; /* not NULL: only keys of this account */
+    const char *pin_account; /* not NULL: only keys of this account; the caller's own copy, for as
+                                long as the attempt. "" needs pin_key: a key without an account
+                                label is an account of its own */
     char model[64];          /* reserved for reports that name a model; "" = none */
     uint32_t tried_count;
     uint32_t reserved;
@@ -235,7 +240,8 @@ KB_API const kb_key *kb_current(kb_reader *reader);
 /*
  * The key for one request's next try: the strategy's choice among the keys that are usable,
  * permitted by the attempt's pins and not tried by it yet. NULL: KB_ETRIED, or a reason as for
- * kb_current. Many attempts may be in progress on one reader.
+ * kb_current. Keys of an endpoint (base_url) that this reader has reported as KB_OVERLOAD or
+ * KB_NETWORK within 10 s come after all others. Many attempts may be in progress on one reader.
  */
 KB_API const kb_key *kb_next(kb_reader *reader, kb_attempt *attempt);
 

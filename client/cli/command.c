@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A change may wait for a slow disk, a backup for a long copy. */
+/* A change may wait for a slow disk. */
 #define REPLY_TIMEOUT_S 300u
 
 static const char secret_advice[] =
@@ -172,24 +172,6 @@ static bool check_reachable(const struct cli_context *context) {
     return reachable;
 }
 
-/* The broker writes the backup, and its working directory is not ours. Caller frees. */
-static char *absolute_path(const char *path) {
-    char *absolute = NULL;
-    char *here = *path == '/' ? NULL : getcwd(NULL, 0);
-    if (here && asprintf(&absolute, "%s/%s", here, path) < 0)
-        absolute = NULL;
-    free(here);
-    return cli_must(absolute ? absolute : strdup(path));
-}
-
-static int run_backup(const struct cli_context *context, char *const *words) {
-    char *path = absolute_path(words[1]);
-    char *absolute_words[] = { words[0], path };
-    int result = ask_broker(context, absolute_words, 2, NULL);
-    free(path);
-    return result;
-}
-
 /* A request line has its bounds; an order that may not fit travels as the payload that it may be.
  */
 #define ORDER_WORDS_MAX 500
@@ -218,8 +200,6 @@ static int run_long_order(const struct cli_context *context, char *const *words,
 static int run_remote(const struct cli_context *context, char *const *words, size_t count) {
     enum cli_payload_kind kind = cli_payload_kind(words, count);
     struct cli_text payload = CLI_TEXT_INIT;
-    if (count == 2 && strcmp(words[0], "backup") == 0)
-        return run_backup(context, words);
     if (count > ORDER_WORDS_MAX && strcmp(words[0], "order") == 0 && strcmp(words[1], "keys") == 0)
         return run_long_order(context, words, count);
     if (kind == CLI_PAYLOAD_NONE)

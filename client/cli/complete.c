@@ -28,7 +28,7 @@ static const char *const grammar[] = {
     "exceeded-recovery= error-recovery= base_url=",
     "add key POOL name= expires= account= weight= note= if-revision=",
     "set pool POOL strategy=priority|strategy=spread group= exceeded-recovery= error-recovery= "
-    "base_url= if-revision=",
+    "base_url= guard=on|guard=off rule= rules=default if-revision=",
     "set key POOL KEY name= expires= account= weight= note= config=merge|config=replace "
     "if-revision=",
     "delete pool POOL confirm=POOL if-revision=",
@@ -39,11 +39,9 @@ static const char *const grammar[] = {
     "move key POOL KEY to ANY if-revision=",
     "order keys POOL KEY*",
     "export POOL secrets=yes",
-    "import POOL mode=create|mode=merge|mode=replace dry-run= if-revision=",
+    "import POOL mode=create|mode=merge|mode=replace dry-run if-revision=",
     "watch pool=POOL since=",
-    "backup ANY",
-    "rotate master-key",
-    "help show|add|set|delete|enable|disable|move|order|export|import|watch|backup|rotate|current|"
+    "help show|add|set|delete|enable|disable|move|order|export|import|watch|current|"
     "exec",
     "current POOL --reveal",
     "exec POOL --",

@@ -123,3 +123,15 @@ void cli_fields_print(const struct cli_context *context, const json_t *object,
     }
     cli_text_deinit(&label);
 }
+
+void cli_fields_lines(const struct cli_context *context, const char *label, const json_t *array) {
+    struct cli_text text = CLI_TEXT_INIT;
+    if (json_array_size(array))
+        fprintf(context->out, "%s:\n", label);
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        cli_text_clear(&text);
+        cli_view_value(&text, json_array_get(array, i));
+        fprintf(context->out, "  %s\n", cli_text_string(&text));
+    }
+    cli_text_deinit(&text);
+}

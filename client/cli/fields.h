@@ -30,4 +30,7 @@ struct cli_field {
 void cli_fields_print(const struct cli_context *context, const json_t *object,
                       const struct cli_field *known, size_t known_count, int64_t now_ms);
 
+/* Below them "Label:" and every string of the array on a line of its own; nothing without any. */
+void cli_fields_lines(const struct cli_context *context, const char *label, const json_t *array);
+
 #endif

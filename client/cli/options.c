@@ -91,7 +91,7 @@ int cli_main(int argc, char **argv) {
         result = cli_prompt_run(&context);
     else
         result = cli_script_run(&context, stdin);
-    if (fflush(stdout) != 0 && result == CLI_OK) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && result == CLI_OK) {
         cli_error(&context, "cannot write the output");
         result = CLI_REFUSED;
     }

@@ -197,12 +197,14 @@ static void history_load(History *lines) {
 }
 
 /* Each line is added at once, so that two prompts do not lose each other's. */
-static void remember(History *lines, const char *line) {
+/* `keep`: also on the disk. A line that was refused may hold a secret in a form that nobody
+ * expected; it can be called back and corrected while the prompt lives, and no longer. */
+static void remember(History *lines, const char *line, bool keep) {
     HistEvent event;
     if (cli_line_may_hold_secret(line))
         return;
     history(lines, &event, H_ENTER, line);
-    FILE *file = history_open(O_WRONLY | O_APPEND | O_CREAT, "a");
+    FILE *file = !keep ? NULL : history_open(O_WRONLY | O_APPEND | O_CREAT, "a");
     if (file) {
         fprintf(file, "%s\n", line);
         fclose(file);
@@ -226,11 +228,11 @@ static bool run_line(const struct cli_context *context, History *lines, const ch
         cli_error(context, "%s", why);
         *ret_result = CLI_USAGE;
     } else if (words.count > 0) {
-        remember(lines, cli_text_string(&line));
         if (strcmp(words.items[0], "quit") == 0 || strcmp(words.items[0], "exit") == 0)
             go_on = false;
         else
             *ret_result = cli_command_run(context, words.items, words.count);
+        remember(lines, cli_text_string(&line), !go_on || *ret_result != CLI_USAGE);
         fflush(context->out);
     }
     cli_text_deinit(&line);

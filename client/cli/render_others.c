@@ -37,6 +37,22 @@ void cli_render_vendors(const struct cli_context *context, const json_t *body) {
     cli_render_rest(context, json_array_size(vendors), body);
 }
 
+/* "api_key: API key (required, secret)" */
+static void add_config_field(json_t *lines, const json_t *field) {
+    struct cli_text text = CLI_TEXT_INIT;
+    bool required = json_is_true(json_object_get(field, "required"));
+    bool secret = json_is_true(json_object_get(field, "secret"));
+    cli_view_value(&text, json_object_get(field, "name"));
+    cli_text_adds(&text, ": ");
+    cli_view_value(&text, json_object_get(field, "title"));
+    if (required || secret)
+        cli_text_adds(&text, required && secret ? " (required, secret)"
+                             : required         ? " (required)"
+                                                : " (secret)");
+    json_array_append_new(lines, json_string(cli_text_string(&text)));
+    cli_text_deinit(&text);
+}
+
 void cli_render_vendor(const struct cli_context *context, const json_t *body, int64_t now_ms) {
     static const struct cli_field fields[] = {
         { "name", "Vendor", CLI_FIELD_TEXT },
@@ -46,8 +62,18 @@ void cli_render_vendor(const struct cli_context *context, const json_t *body, in
         { "auth", "Auth header", CLI_FIELD_TEXT },
         { "environment", "Environment", CLI_FIELD_TEXT },
         { "rate_scope", "Rate limits per", CLI_FIELD_TEXT },
+        { "fields", "Fields", CLI_FIELD_HIDDEN },
+        { "rules", "Rules", CLI_FIELD_HIDDEN },
     };
     cli_fields_print(context, body, fields, sizeof(fields) / sizeof(fields[0]), now_ms);
+    const json_t *known = json_object_get(body, "fields");
+    json_t *lines = json_array();
+    for (size_t i = 0; i < json_array_size(known); i++)
+        add_config_field(lines, json_array_get(known, i));
+    cli_fields_lines(context, "Fields of a key's config", lines);
+    json_decref(lines);
+    cli_fields_lines(context, "Rules, the first that matches decides",
+                     json_object_get(body, "rules"));
 }
 
 void cli_render_info(const struct cli_context *context, const json_t *body, int64_t now_ms) {

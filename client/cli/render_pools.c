@@ -92,6 +92,8 @@ void cli_render_pool(const struct cli_context *context, const json_t *body, int6
         { "last_failover", "Last failover", CLI_FIELD_TIME },
         { "revision", "Revision", CLI_FIELD_TEXT },
         { "created_at", "Created", CLI_FIELD_TIME },
+        { "rules", "Rules", CLI_FIELD_HIDDEN },
     };
     cli_fields_print(context, body, fields, sizeof(fields) / sizeof(fields[0]), now_ms);
+    cli_fields_lines(context, "Rules before the vendor's", json_object_get(body, "rules"));
 }

@@ -152,7 +152,9 @@ static void request_rest(struct worker *worker, struct request *request, uint64_
     }
     request->attempt = (kb_attempt)KB_ATTEMPT_INIT;
     request->phase = PHASE_RESTING;
-    request->due_ms = now + ms;
+    /* No longer than its patience: then it is over, whatever the vendor asked for. */
+    uint64_t end = request->begun_ms + worker->patience_ms;
+    request->due_ms = now + ms < end ? now + ms : end;
     request->rests++;
 }
 
@@ -288,7 +290,8 @@ static uint64_t start_due(struct worker *worker, bool accepting) {
     return next_ms;
 }
 
-static void collect_answers(struct worker *worker) {
+static bool collect_answers(struct worker *worker) {
+    bool any = false;
     int left;
     CURLMsg *message;
     while ((message = curl_multi_info_read(worker->multi, &left))) {
@@ -296,7 +299,9 @@ static void collect_answers(struct worker *worker) {
         CURLcode result = message->data.result; /* gone once the handle is removed */
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&request);
         request_answered(worker, request, result);
+        any = true;
     }
+    return any;
 }
 
 /* Those that wait for a key try again now: the pool has changed. */
@@ -327,13 +332,13 @@ static void work(struct worker *worker) {
         uint64_t next_ms = start_due(worker, accepting);
         int running = 0;
         curl_multi_perform(worker->multi, &running);
-        collect_answers(worker);
-        curl_multi_perform(worker->multi, &running); /* the retries leave at once */
+        bool answered = collect_answers(worker);
         if (worker->stats && now >= worker->next_stats_ms) {
             worker->next_stats_ms = now + 1000;
             print_stats(worker);
         }
-        pause_until(worker, next_ms);
+        if (!answered) /* else there is something to begin, or to try again */
+            pause_until(worker, next_ms);
     }
 }
 

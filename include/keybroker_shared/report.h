@@ -22,6 +22,8 @@ enum kb_report_scope {
     KB_SCOPE_ENDPOINT = 4,
 };
 
+#define KB_REPORT_COUNT_MAX 1000000u
+
 struct kb_report_message {
     uint32_t size;  /* of the message; must equal the packet's length and sizeof this struct */
     uint16_t type;  /* enum kb_report_type */
@@ -31,7 +33,7 @@ struct kb_report_message {
     uint64_t hint_ms;     /* UINT64_MAX = none */
     uint32_t outcome;     /* a kb_outcome */
     uint32_t http_status; /* 0 = none */
-    uint32_t count;       /* reports that were coalesced into this one, at least 1 */
+    uint32_t count;       /* reports that were coalesced into this one, 1 … KB_REPORT_COUNT_MAX */
     uint32_t reserved;
     uint64_t tokens_in; /* reserved for usage */
     uint64_t tokens_out;

@@ -100,7 +100,7 @@ int fixture_stage_pool(struct model_fixture *fixture, const struct pool_spec *sp
 
 struct model_pool *fixture_pool(struct model_fixture *fixture, const char *name,
                                 const char *vendor) {
-    struct pool_spec spec = { .name = name, .vendor = vendor };
+    struct pool_spec spec = { .name = name, .vendor = vendor, .guard = "off" };
     cr_assert_eq(fixture_stage_pool(fixture, &spec, NULL), 0);
     fixture_publish(fixture);
     return model_find_pool(fixture->model, name);

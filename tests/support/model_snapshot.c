@@ -164,10 +164,10 @@ static void print_pool(FILE *out, const struct model *model, const struct model_
     const struct pool_record *record = pool->record;
     fprintf(out,
             "pool %" PRIu64 " '%s' vendor %s default %" PRIu64 " revision %" PRIu64
-            " strategy %u group '%s' recovery %s %s base_url '%s' created %" PRId64 "\n",
+            " strategy %u group '%s' recovery %s %s base_url '%s' guard '%s' created %" PRId64 "\n",
             record->id, record->name, record->vendor, record->default_key_id, record->revision,
             record->strategy, record->group, record->exceeded_recovery, record->error_recovery,
-            record->base_url, record->created_at_ms);
+            record->base_url, record->guard, record->created_at_ms);
     fprintf(out, " keys %u names %zu slots", pool->count, pool->names.count);
     for (uint32_t slot = 0; slot < pool->slot_words * 64; slot++)
         if (pool->slots[slot / 64] >> slot % 64 & 1)

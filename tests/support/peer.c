@@ -336,7 +336,7 @@ static void send_secret(struct peer *peer, unsigned number, const char *line) {
 }
 
 void peer_make_pool(struct peer *peer, const char *pool, const char *vendor, unsigned keys) {
-    send_secret(peer, 1, scene_text("add pool %s vendor=%s", pool, vendor));
+    send_secret(peer, 1, scene_text("add pool %s vendor=%s guard=off", pool, vendor));
     for (unsigned i = 2; i <= keys; i++)
         send_secret(peer, i, scene_text("add key %s", pool));
     for (unsigned i = 0; i < keys; i++) {
@@ -355,8 +355,8 @@ void peer_make_large_pool(struct peer *peer, const char *pool, const char *prefi
                               json_pack("{s:s, s:{s:s}}", "name", scene_text("%s%05u", prefix, i),
                                         "config", "api_key", secret));
     }
-    json_t *document =
-        json_pack("{s:i, s:{s:s}, s:o}", "format", 1, "pool", "vendor", "openai", "keys", rows);
+    json_t *document = json_pack("{s:i, s:{s:s, s:s}, s:o}", "format", 1, "pool", "vendor",
+                                 "openai", "guard", "off", "keys", rows);
     char *text = json_dumps(document, JSON_COMPACT);
     peer_must_with(peer, text, "import %s", pool);
     free(text);

@@ -145,6 +145,8 @@ static UNUSED struct pool_record *new_pool(uint64_t id, const char *name) {
     record_set_string(&pool->exceeded_recovery, "daily@00:00");
     record_set_string(&pool->error_recovery, "never");
     record_set_string(&pool->base_url, "https://pool.example/v1");
+    record_set_string(&pool->guard, "33%");
+    record_set_string(&pool->rules, "429 any=mine quota account\n5xx overload");
     return pool;
 }
 
@@ -284,7 +286,8 @@ static UNUSED bool pools_equal(const struct pool_record *a, const struct pool_re
            strcmp(a->group, b->group) == 0 &&
            strcmp(a->exceeded_recovery, b->exceeded_recovery) == 0 &&
            strcmp(a->error_recovery, b->error_recovery) == 0 &&
-           strcmp(a->base_url, b->base_url) == 0;
+           strcmp(a->base_url, b->base_url) == 0 && strcmp(a->rules, b->rules) == 0 &&
+           strcmp(a->guard, b->guard) == 0;
 }
 
 static UNUSED bool keys_equal(const struct key_record *a, const struct key_record *b) {

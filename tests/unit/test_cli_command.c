@@ -398,7 +398,7 @@ Test(cli_command, the_prompt_completes_runs_and_remembers_but_no_secret) {
     serve("OK\n{\"message\":\"very well\"}\n\n");
     terminal_run(&terminal, 0, NULL);
     terminal_expect(&terminal, "keybroker> ");
-    terminal_type(&terminal, "rot\tmas\t\n");
+    terminal_type(&terminal, "dis\tk\t\n");
     terminal_expect(&terminal, "very well");
     terminal_expect(&terminal, "keybroker> ");
     terminal_type(&terminal, "add key p api_key=sk-1\n");
@@ -407,8 +407,8 @@ Test(cli_command, the_prompt_completes_runs_and_remembers_but_no_secret) {
     terminal_type(&terminal, "quit\n");
     int status = terminal_wait(&terminal);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 2);
-    cr_assert_str_eq(read_file("seen"), "json rotate master-key\n");
-    cr_assert_str_eq(read_file(".local/state/keybroker/history"), "rotate master-key \nquit\n");
+    cr_assert_str_eq(read_file("seen"), "json disable key\n");
+    cr_assert_str_eq(read_file(".local/state/keybroker/history"), "disable key \nquit\n");
     cr_assert_eq(stat(".local/state/keybroker/history", &info), 0);
     cr_assert_eq(info.st_mode & 0777, 0600);
     terminal_deinit(&terminal);

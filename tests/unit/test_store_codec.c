@@ -148,12 +148,29 @@ Test(store_codec, a_cut_or_longer_record_is_refused) {
 Test(store_codec, another_version_is_refused) {
     for (unsigned kind = 0; kind < 4; kind++) {
         encode_kind(kind);
-        buffer.data[0] = 2;
+        buffer.data[0] = 3;
+        cr_expect_eq(decode_all(buffer.data, buffer.length), 0);
+        buffer.data[0] = 0;
         cr_expect_eq(decode_all(buffer.data, buffer.length), 0);
         buffer.data[0] = 1;
         buffer.data[1] = 1;
         cr_expect_eq(decode_all(buffer.data, buffer.length), 0);
     }
+}
+
+Test(store_codec, a_pool_of_version_1_has_neither_rules_nor_guard) {
+    struct pool_record *pool = new_pool(77, "main");
+    record_set_string(&pool->rules, "");
+    record_set_string(&pool->guard, "on");
+    record_set_string(&pool->guard, "on");
+    store_encode_pool(&buffer, pool);
+    buffer.data[0] = 1;
+    cr_expect_null(store_decode_pool(buffer.data, buffer.length), "it ended with the base URL");
+    struct pool_record *old = store_decode_pool(buffer.data, buffer.length - 12);
+    cr_assert_not_null(old);
+    cr_expect(pools_equal(pool, old));
+    pool_record_unref(pool);
+    pool_record_unref(old);
 }
 
 Test(store_codec, a_nul_inside_a_string_is_refused) {

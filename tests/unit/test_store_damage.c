@@ -343,7 +343,7 @@ Test(store_damage, migrations_run_in_order_and_a_newer_format_is_refused_untouch
     const store_migration steps[] = { NULL, step_1, step_2 };
     make_store();
     struct store *store = open_store();
-    cr_expect_eq(format_of(store), 1);
+    cr_expect_eq(format_of(store), STORE_FORMAT);
     cr_assert_eq(store_migrate(store, 1, 3, steps), 0);
     cr_expect_eq(step_count, 2);
     cr_expect_eq(steps_run[0], 1);
@@ -365,11 +365,57 @@ Test(store_damage, a_migration_that_fails_leaves_the_old_format) {
     struct store *store = open_store();
     cr_expect_eq(store_migrate(store, 1, 3, steps), -EDOM);
     cr_expect_eq(step_count, 2);
-    cr_expect_eq(format_of(store), 1);
+    cr_expect_eq(format_of(store), STORE_FORMAT);
     cr_expect_eq(first_keys_reports(store), 2);
     cr_expect_eq(store_migrate(store, 0, 3, steps), -ENOTSUP, "there is no step from 0");
     store_close(store);
     cr_expect_eq(try_open(), 0, "%s", store_error);
+}
+
+/* The pool as the broker wrote it that knew no rules: version 1, ending with the base URL. */
+static int put_old_pool(struct store *store) {
+    struct pool_record *pool = new_pool(1, "main");
+    record_set_string(&pool->rules, "");
+    record_set_string(&pool->guard, "on");
+    store_encode_pool(&store->plain, pool);
+    pool_record_unref(pool);
+    store->plain.data[0] = 1;
+    store->plain.length -= 12; /* rules "" and guard "on" */;
+    return store_errno(store_put(store, TABLE_POOLS, 1, 0));
+}
+
+Test(store_damage, a_store_of_format_1_is_taken_over_and_its_pools_have_no_rules) {
+    const store_migration back[] = { put_old_pool };
+    make_store();
+    struct store *store = open_store();
+    cr_assert_eq(store_migrate(store, 0, 1, back), 0);
+    cr_assert_eq(format_of(store), 1);
+    store_close(store);
+
+    store = open_store();
+    cr_expect_eq(format_of(store), STORE_FORMAT);
+    struct loaded loaded;
+    cr_assert_eq(load_all(store, &loaded), 0, "%s", store_error);
+    struct pool_record *expected = new_pool(1, "main");
+    record_set_string(&expected->rules, "");
+    record_set_string(&expected->guard, "on");
+    cr_assert_eq(loaded.pool_count, 1);
+    cr_expect(pools_equal(loaded.pools[0], expected));
+    cr_expect_eq(loaded.key_count, 4);
+
+    struct changeset set = { 0 };
+    struct pool_record *changed = new_pool(1, "main");
+    changeset_pool(&set, expected, changed);
+    cr_assert_eq(commit_set(store, &set, 6), 0);
+    loaded_deinit(&loaded);
+    store_close(store);
+    store = open_store();
+    cr_assert_eq(load_all(store, &loaded), 0, "%s", store_error);
+    cr_expect(pools_equal(loaded.pools[0], changed), "and from then on they may");
+    loaded_deinit(&loaded);
+    pool_record_unref(changed);
+    pool_record_unref(expected);
+    store_close(store);
 }
 
 /* ---- failed commits ---- */

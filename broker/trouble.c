@@ -1,0 +1,106 @@
+/* See trouble.h. */
+#include "trouble.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- endpoints ---- */
+
+static struct endpoint_trouble *find(struct trouble *trouble, uint64_t endpoint) {
+    for (unsigned i = 0; i < ENDPOINTS_REMEMBERED; i++)
+        if (trouble->endpoints[i].endpoint == endpoint)
+            return &trouble->endpoints[i];
+    return NULL;
+}
+
+/* A free place, or that of the endpoint whose last failure is the longest ago. */
+static struct endpoint_trouble *take(struct trouble *trouble, uint64_t endpoint) {
+    struct endpoint_trouble *oldest = &trouble->endpoints[0];
+    for (unsigned i = 0; i < ENDPOINTS_REMEMBERED; i++) {
+        struct endpoint_trouble *place = &trouble->endpoints[i];
+        if (!place->endpoint) {
+            oldest = place;
+            break;
+        }
+        if (place->failed_mono[place->failures - 1] < oldest->failed_mono[oldest->failures - 1])
+            oldest = place;
+    }
+    *oldest = (struct endpoint_trouble){ .endpoint = endpoint };
+    return oldest;
+}
+
+bool trouble_endpoint_failed(struct trouble *trouble, uint64_t endpoint, int64_t now_mono) {
+    struct endpoint_trouble *place = find(trouble, endpoint);
+    if (!place)
+        place = take(trouble, endpoint);
+    unsigned old = 0;
+    while (old < place->failures && place->failed_mono[old] + TROUBLE_WINDOW_MS < now_mono)
+        old++;
+    memmove(place->failed_mono, place->failed_mono + old,
+            (place->failures - old) * sizeof *place->failed_mono);
+    place->failures -= old;
+    place->failed_mono[place->failures++] = now_mono;
+    if (place->failures < ENDPOINT_FAILURES)
+        return false;
+    *place = (struct endpoint_trouble){ 0 };
+    return true;
+}
+
+void trouble_endpoint_answered(struct trouble *trouble, uint64_t endpoint) {
+    struct endpoint_trouble *place = find(trouble, endpoint);
+    if (place)
+        *place = (struct endpoint_trouble){ 0 };
+}
+
+/* ---- the guard ---- */
+
+enum { SECONDS = TROUBLE_WINDOW_MS / 1000 };
+
+static void forget_old(struct trouble *trouble, int64_t second) {
+    if (second - trouble->benched_second >= SECONDS)
+        memset(trouble->benched, 0, sizeof trouble->benched);
+    else
+        for (int64_t s = trouble->benched_second + 1; s <= second; s++)
+            trouble->benched[s % SECONDS] = 0;
+    if (second > trouble->benched_second)
+        trouble->benched_second = second;
+}
+
+unsigned trouble_benched(struct trouble *trouble, int64_t now_mono) {
+    forget_old(trouble, now_mono / 1000);
+    unsigned sum = 0;
+    for (unsigned i = 0; i < SECONDS; i++)
+        sum += trouble->benched[i];
+    return sum;
+}
+
+void trouble_note_benched(struct trouble *trouble, int64_t now_mono) {
+    forget_old(trouble, now_mono / 1000);
+    trouble->benched[trouble->benched_second % SECONDS]++;
+}
+
+bool trouble_parse_share(const char *text, unsigned *ret_share) {
+    if (strcmp(text, "on") == 0) {
+        *ret_share = GUARD_SHARE;
+        return true;
+    }
+    if (strcmp(text, "off") == 0) {
+        *ret_share = 0;
+        return true;
+    }
+    char *end;
+    unsigned long share = strtoul(text, &end, 10);
+    if (text[0] < '1' || text[0] > '9' || share > 99 || (*end && strcmp(end, "%") != 0))
+        return false;
+    *ret_share = (unsigned)share;
+    return true;
+}
+
+bool trouble_is_mass_failure(struct trouble *trouble, unsigned normal, unsigned share,
+                             int64_t now_mono) {
+    if (!share)
+        return false;
+    /* Of the keys that were normal when the window began, as far as that can still be seen. */
+    uint64_t benched = trouble_benched(trouble, now_mono);
+    return benched + 1 >= GUARD_LEAST && (benched + 1) * 100 > (benched + normal) * share;
+}

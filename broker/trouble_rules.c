@@ -1,0 +1,131 @@
+/*
+ * When it is not the key: endpoints that fail, and the mass-failure guard (trouble.h says what they
+ * are for). Part of the model (model.h): pure; called by status_rules.c for reports and by the
+ * clock.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <jansson.h>
+#include <keybroker_shared/report.h>
+
+#include "model_text.h"
+
+/* ---- the guard ---- */
+
+bool model_guard_is_on(const struct model_pool *pool) {
+    return pool->trouble.guard_until_mono != 0;
+}
+
+static void tell(const struct cause *cause, const struct model_pool *pool, const char *reason,
+                 struct changeset *set) {
+    struct event event = model_event(cause, EVENT_GUARD, pool, NULL);
+    model_copy_text(event.reason, sizeof event.reason, reason);
+    changeset_event(set, &event);
+}
+
+bool model_guard_holds(struct model *model, const struct cause *cause, struct model_key *key,
+                       struct changeset *set) {
+    struct model_pool *pool = key->pool;
+    int64_t now = cause->now.mono_ms;
+    if (!model_guard_is_on(pool)) {
+        if (!trouble_is_mass_failure(&pool->trouble, pool->normal, pool->guard_share, now)) {
+            trouble_note_benched(&pool->trouble, now);
+            return false;
+        }
+        model->guards++;
+        tell(cause, pool, "guard on: too many keys failed at once, it may not be the keys", set);
+    }
+    pool->trouble.guard_until_mono = now + GUARD_HOLD_MS;
+    return true;
+}
+
+void model_guard_release(struct model *model, const struct cause *cause, struct model_pool *pool,
+                         const char *reason, struct changeset *set) {
+    if (!model_guard_is_on(pool))
+        return;
+    pool->trouble.guard_until_mono = 0;
+    model->guards--;
+    tell(cause, pool, reason, set);
+}
+
+void model_tick_guards(struct model *model, struct moment now, struct changeset *set) {
+    struct cause cause = { .now = now, .actor = { .kind = ACTOR_BROKER } };
+    size_t i = 0;
+    for (struct model_pool *pool; model->guards && (pool = map_next(&model->pools, &i));)
+        if (pool->trouble.guard_until_mono <= now.mono_ms)
+            model_guard_release(model, &cause, pool, "guard off: a minute without such failures",
+                                set);
+}
+
+int64_t model_next_guard(const struct model *model) {
+    int64_t next = INT64_MAX;
+    size_t i = 0;
+    for (struct model_pool *pool; model->guards && (pool = map_next(&model->pools, &i));)
+        if (model_guard_is_on(pool) && pool->trouble.guard_until_mono < next)
+            next = pool->trouble.guard_until_mono;
+    return next;
+}
+
+/* ---- endpoints ---- */
+
+/* Most configs name no base_url, and then none is parsed. */
+static uint64_t endpoint_of(struct model_key *key) {
+    if (key->endpoint)
+        return key->endpoint;
+    const struct model_pool *pool = key->pool;
+    const char *url = pool->vendor ? pool->vendor->base_url : "";
+    if (pool->record->base_url[0])
+        url = pool->record->base_url;
+    json_t *config = strstr(key->record->config, "\"base_url\"")
+                         ? json_loads(key->record->config, 0, NULL)
+                         : NULL;
+    const char *own = json_string_value(json_object_get(config, "base_url"));
+    key->endpoint = map_hash(own && *own ? own : url);
+    json_decref(config);
+    return key->endpoint;
+}
+
+static bool is_usable(const struct model_key *key, int64_t wall_ms) {
+    return model_status(key, wall_ms) == KB_STATUS_NORMAL;
+}
+
+static bool has_other_endpoint(const struct model_pool *pool, uint64_t endpoint, int64_t wall_ms) {
+    for (uint32_t i = 0; i < pool->count; i++)
+        if (is_usable(pool->order[i], wall_ms) && endpoint_of(pool->order[i]) != endpoint)
+            return true;
+    return false;
+}
+
+enum report_fate model_report_endpoint(struct model *model, const struct cause *cause,
+                                       struct model_key *key, const struct report *report,
+                                       struct changeset *set) {
+    struct model_pool *pool = key->pool;
+    if (model_is_stale(key, report))
+        return FATE_STALE;
+    if (report->scope != KB_SCOPE_DEFAULT && report->scope != KB_SCOPE_ENDPOINT)
+        return FATE_NOTED;
+    uint64_t endpoint = endpoint_of(key);
+    if (!trouble_endpoint_failed(&pool->trouble, endpoint, cause->now.mono_ms) ||
+        !has_other_endpoint(pool, endpoint, cause->now.wall_ms))
+        return FATE_NOTED;
+    struct why why = { .outcome = report->outcome,
+                       .http_status = report->http_status,
+                       .vendor_code = report->vendor_code,
+                       .reason = "its endpoint is in trouble",
+                       .cooling_ms = ENDPOINT_COOLING_MS };
+    enum report_fate fate = FATE_NOTED;
+    for (uint32_t i = 0; i < pool->count; i++) {
+        struct model_key *other = pool->order[i];
+        if (other->pending || !is_usable(other, cause->now.wall_ms) ||
+            endpoint_of(other) != endpoint)
+            continue;
+        model_become(model, cause, other, KB_STATUS_COOLING, &why, set);
+        fate = FATE_APPLIED;
+    }
+    return fate;
+}
+
+void model_endpoint_answered(struct model_key *key) {
+    trouble_endpoint_answered(&key->pool->trouble, endpoint_of(key));
+}

@@ -1,0 +1,195 @@
+/*
+ * When it is not the key: endpoints that fail, and the mass-failure guard. Both forget within
+ * seconds, so most of these tests are about time.
+ */
+#include <criterion/criterion.h>
+
+#include "tests/support/model_fixture.h"
+
+static struct model_fixture f;
+static struct model_pool *pool;
+static struct model_key *keys[8];
+
+static void setup(void) {
+    model_fixture_init(&f);
+    struct pool_spec spec = { .name = "main", .vendor = "deepseek" };
+    cr_assert_eq(fixture_stage_pool(&f, &spec, NULL), 0);
+    fixture_publish(&f);
+    pool = model_find_pool(f.model, "main");
+    keys[0] = pool->order[0];
+    for (int i = 1; i < 8; i++)
+        keys[i] = fixture_key(&f, pool, NULL, NULL);
+}
+
+static void teardown(void) {
+    model_fixture_deinit(&f);
+}
+
+TestSuite(guard, .init = setup, .fini = teardown);
+TestSuite(endpoint, .init = setup, .fini = teardown);
+
+static enum report_fate invalid(int key) {
+    return fixture_report(&f, keys[key], KB_INVALID, KB_NO_HINT);
+}
+
+static void expect_status(int key, kb_status status) {
+    cr_expect_eq(fixture_status(&f, keys[key]), status, "key %d is %s", key + 1,
+                 model_status_name(fixture_status(&f, keys[key])));
+}
+
+/* ---- the guard ---- */
+
+Test(guard, half_of_the_keys_may_fail_and_no_more) {
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(invalid(i), FATE_APPLIED);
+    cr_assert_not(model_guard_is_on(pool));
+    cr_assert_eq(invalid(4), FATE_GUARDED);
+    cr_assert(model_guard_is_on(pool));
+    cr_assert(fixture_event(&f, EVENT_GUARD));
+    expect_status(3, KB_STATUS_ERROR);
+    expect_status(4, KB_STATUS_NORMAL);
+}
+
+Test(guard, failures_that_are_far_apart_are_the_keys_own) {
+    for (int i = 0; i < 8; i++) {
+        cr_assert_eq(invalid(i), FATE_APPLIED);
+        fixture_pass_and_tick(&f, 11000);
+    }
+    cr_assert_not(model_guard_is_on(pool));
+}
+
+Test(guard, it_ends_a_minute_after_its_last_trigger) {
+    for (int i = 0; i < 5; i++)
+        invalid(i);
+    fixture_pass_and_tick(&f, 40000);
+    cr_assert_eq(invalid(5), FATE_GUARDED);
+    fixture_pass_and_tick(&f, 59000);
+    cr_assert(model_guard_is_on(pool));
+    cr_assert_leq(model_next_tick(f.model, f.cause.now), f.cause.now.mono_ms + 1000);
+    fixture_pass_and_tick(&f, 1000);
+    cr_assert_not(model_guard_is_on(pool));
+    cr_assert_eq(f.model->guards, 0);
+    cr_assert_eq(invalid(5), FATE_APPLIED);
+}
+
+Test(guard, a_rate_limit_without_a_hint_cools_briefly_while_it_holds) {
+    for (int i = 0; i < 5; i++)
+        invalid(i);
+    cr_assert_eq(fixture_report(&f, keys[5], KB_RATE, KB_NO_HINT), FATE_APPLIED);
+    cr_assert_leq(keys[5]->state.deadline_mono, f.cause.now.mono_ms + 5000);
+    cr_assert_eq(keys[5]->state.backoff, 0, "it may not be the key");
+    cr_assert_eq(fixture_report(&f, keys[6], KB_RATE, 60000), FATE_APPLIED);
+    cr_assert_eq(keys[6]->state.deadline_mono, f.cause.now.mono_ms + 60000, "a hint is believed");
+}
+
+Test(guard, a_used_up_quota_is_never_guarded) {
+    for (int i = 0; i < 8; i++)
+        cr_assert_eq(fixture_report(&f, keys[i], KB_QUOTA, KB_NO_HINT), FATE_APPLIED);
+    cr_assert_not(model_guard_is_on(pool));
+}
+
+Test(guard, a_pool_of_one_key_is_not_guarded) {
+    struct pool_spec spec = { .name = "single", .vendor = "deepseek" };
+    cr_assert_eq(fixture_stage_pool(&f, &spec, NULL), 0);
+    fixture_publish(&f);
+    struct model_key *only = model_find_pool(f.model, "single")->order[0];
+    cr_assert_eq(fixture_report(&f, only, KB_INVALID, KB_NO_HINT), FATE_APPLIED);
+}
+
+Test(guard, its_share_can_be_set_and_setting_it_ends_it) {
+    fixture_set_pool(&f, pool, (struct pool_spec){ .guard = "25%" });
+    cr_assert_eq(invalid(0), FATE_APPLIED);
+    cr_assert_eq(invalid(1), FATE_APPLIED);
+    cr_assert_eq(invalid(2), FATE_GUARDED);
+    fixture_set_pool(&f, pool, (struct pool_spec){ .guard = "off" });
+    cr_assert_not(model_guard_is_on(pool));
+    for (int i = 2; i < 8; i++)
+        cr_assert_eq(invalid(i), FATE_APPLIED);
+}
+
+Test(guard, what_is_no_share_is_refused) {
+    static const char *const BAD[] = { "", "0", "100", "101%", "half", "-5", "5%%", "on " };
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
+        cr_expect_eq(fixture_stage_set_pool(&f, pool, (struct pool_spec){ .guard = BAD[i] }), 400,
+                     "%s", BAD[i]);
+}
+
+Test(guard, deleting_a_guarded_pool_forgets_its_guard) {
+    for (int i = 0; i < 5; i++)
+        invalid(i);
+    cr_assert_eq(f.model->guards, 1);
+    cr_assert_eq(fixture_stage_delete_pool(&f, pool), 0);
+    cr_assert_eq(f.model->guards, 0);
+    fixture_publish(&f);
+}
+
+/* ---- endpoints ---- */
+
+static void point(int key, const char *url) {
+    char config[128];
+    snprintf(config, sizeof config, "{\"base_url\":\"%s\"}", url);
+    fixture_set(&f, keys[key], (struct key_spec){ 0 }, config);
+}
+
+static enum report_fate overload(int key) {
+    return fixture_report(&f, keys[key], KB_OVERLOAD, KB_NO_HINT);
+}
+
+Test(endpoint, three_failures_within_ten_seconds_cool_its_keys) {
+    point(0, "http://dead.test/v1");
+    point(1, "http://dead.test/v1");
+    cr_assert_eq(overload(0), FATE_NOTED);
+    cr_assert_eq(overload(1), FATE_NOTED);
+    cr_assert_eq(fixture_report(&f, keys[0], KB_NETWORK, KB_NO_HINT), FATE_APPLIED);
+    expect_status(0, KB_STATUS_COOLING);
+    expect_status(1, KB_STATUS_COOLING);
+    expect_status(2, KB_STATUS_NORMAL);
+    cr_assert_eq(keys[0]->state.deadline_mono, f.cause.now.mono_ms + 10000);
+    cr_assert_eq(keys[0]->state.backoff, 0);
+    fixture_pass_and_tick(&f, 10000);
+    expect_status(0, KB_STATUS_NORMAL);
+}
+
+Test(endpoint, the_last_usable_endpoint_is_never_cooled) {
+    for (int i = 0; i < 9; i++)
+        cr_assert_eq(overload(i % 8), FATE_NOTED);
+    for (int i = 0; i < 8; i++)
+        expect_status(i, KB_STATUS_NORMAL);
+}
+
+Test(endpoint, failures_that_are_far_apart_do_not_add_up) {
+    point(0, "http://dead.test/v1");
+    for (int i = 0; i < 6; i++) {
+        cr_assert_eq(overload(0), FATE_NOTED);
+        fixture_pass_and_tick(&f, 5100);
+    }
+}
+
+Test(endpoint, a_success_between_starts_the_count_anew) {
+    point(0, "http://dead.test/v1");
+    overload(0);
+    overload(0);
+    fixture_report(&f, keys[0], KB_SUCCESS, KB_NO_HINT);
+    cr_assert_eq(overload(0), FATE_NOTED);
+    cr_assert_eq(overload(0), FATE_NOTED);
+    cr_assert_eq(overload(0), FATE_APPLIED);
+}
+
+Test(endpoint, a_new_base_url_counts_from_then_on) {
+    point(0, "http://dead.test/v1");
+    overload(0);
+    overload(0);
+    point(0, "http://alive.test/v1");
+    cr_assert_eq(overload(0), FATE_NOTED);
+    expect_status(0, KB_STATUS_NORMAL);
+}
+
+Test(endpoint, more_endpoints_than_are_remembered_do_no_harm) {
+    struct trouble trouble = { 0 };
+    for (uint64_t round = 0; round < 3; round++)
+        for (uint64_t i = 1; i <= 100; i++)
+            cr_assert_not(trouble_endpoint_failed(&trouble, i, (int64_t)(round * 100 + i)));
+    cr_assert_not(trouble_endpoint_failed(&trouble, 500, 1000));
+    cr_assert_not(trouble_endpoint_failed(&trouble, 500, 1001));
+    cr_assert(trouble_endpoint_failed(&trouble, 500, 1002));
+}
