@@ -86,6 +86,12 @@ void changeset_state(struct changeset *set, uint64_t pool_id, uint64_t key_id,
     change->state.after = copy_state(after);
 }
 
+void changeset_move_event(struct changeset *set, struct change *change) {
+    struct change *moved = append(set, CHANGE_EVENT, change->pool_id, change->key_id);
+    moved->event = change->event;
+    change->event = NULL;
+}
+
 struct event *changeset_event(struct changeset *set, const struct event *event) {
     struct change *change = append(set, CHANGE_EVENT, event->pool_id, event->key_id);
     change->event = mem_alloc(sizeof *change->event);

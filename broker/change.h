@@ -65,6 +65,8 @@ void changeset_rank(struct changeset *set, uint64_t pool_id, uint64_t key_id, ui
                     uint64_t after);
 void changeset_state(struct changeset *set, uint64_t pool_id, uint64_t key_id,
                      const struct key_state *before, const struct key_state *after);
+/* Take over an event that another changeset holds; `change` is empty then. */
+void changeset_move_event(struct changeset *set, struct change *change);
 struct event *changeset_event(struct changeset *set, const struct event *event);
 
 #endif

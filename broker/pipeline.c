@@ -23,6 +23,7 @@ enum {
     BULKY_CHANGES = 4096,          /* ~4 MB of changes */
     TOUCH_MS = 100,                /* how often a declined report may move a key's word */
     TICK_PIECE = 256,              /* recoveries and expiries a turn */
+    BACKGROUND_MS = 5,             /* between commits that nobody waits for */
     BACKGROUND_EVENTS_MAX = 10000, /* kept while the disk does not answer; then they are counted */
 };
 
@@ -98,7 +99,7 @@ static void keep_events(struct server *server, struct changeset *set) {
         if (server->gathering->background.count >= BACKGROUND_EVENTS_MAX)
             server->events_dropped++;
         else
-            changeset_event(&server->gathering->background, set->items[i].event);
+            changeset_move_event(&server->gathering->background, &set->items[i]);
     }
 }
 
@@ -233,15 +234,28 @@ static void collect_targets(struct server *server, struct group *group) {
     }
 }
 
+/* Is there only what reports and the clock changed? It is on the boards already and nobody waits
+ * for its commit, so a storm of failovers must not keep the disk and a processor busy with one
+ * commit for each. */
+static bool is_background(const struct server *server) {
+    return !server->gathering->count && !server->republish && !server->reload && server->store_ok &&
+           !server->stopping && (server->gathering->background.count || server->model->dirty);
+}
+
+int64_t server_background_due(const struct server *server) {
+    return !server->committing && is_background(server) ? server->background_mono : INT64_MAX;
+}
+
 void server_flush(struct server *server) {
     struct group *group = server->gathering;
     if (server->committing)
         return;
+    bool gather = is_background(server) && server->now.mono_ms < server->background_mono;
     bool wait = server->now.mono_ms < server->retry_mono;
     bool republish = server->republish && !wait;
     bool work = group->count || group->background.count || server->model->dirty || republish ||
                 !server->store_ok;
-    if ((wait && !server->store_ok) || !work) {
+    if ((wait && !server->store_ok) || gather || !work) {
         if (!group->queries)
             return;
         /* Looking needs no working disk, and must not wait for one. */
@@ -252,6 +266,7 @@ void server_flush(struct server *server) {
         group = asking;
     } else {
         server->gathering = group_new();
+        server->background_mono = server->now.mono_ms + BACKGROUND_MS;
         model_collect_dirty(server->model, &group->background);
         mark_targets(server, group, republish);
         collect_targets(server, group);

@@ -51,8 +51,8 @@ int rule_lines_add(const char *lines, const char *line, char **ret_lines, struct
     int refused = check_line(line, refusal);
     if (refused)
         return refused;
-    size_t blanks = strspn(line, " \t"), length = strlen(line);
-    while (line[length - 1] == ' ' || line[length - 1] == '\t')
+    size_t blanks = strspn(line, " "), length = strlen(line);
+    while (line[length - 1] == ' ')
         length--;
     char *all = mem_printf("%.*s", (int)(length - blanks), line + blanks);
     size_t added = strlen(all);

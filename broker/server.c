@@ -100,8 +100,11 @@ static int64_t next_deadline(const struct server *server, bool busy) {
     if (busy)
         return 0;
     int64_t until = server->next_beat_mono, tick = model_next_tick(server->model, server->now);
+    int64_t background = server_background_due(server);
     if (tick < until)
         until = tick;
+    if (background < until)
+        until = background;
     bool retry = (!server->store_ok || server->republish) && !server->committing;
     if (retry && server->retry_mono < until)
         until = server->retry_mono;

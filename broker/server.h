@@ -49,6 +49,7 @@ struct server {
     bool reload;             /* SIGHUP: the next group checks the master key */
     bool store_ok;
     char store_problem[128];
+    int64_t background_mono; /* not before: a commit of what nobody waits for */
     int64_t retry_mono; /* not before: the next try after a failure */
     uint64_t events_dropped;
     size_t payload_bytes;        /* that admin sessions may fill now */
@@ -84,6 +85,8 @@ void server_tick(struct server *server);
 void server_query_events(struct server *server, struct event_query *query);
 /* Hand the gathered group over if the committer is free. */
 void server_flush(struct server *server);
+/* When server_flush wants to be called for what it holds back; INT64_MAX = nothing. */
+int64_t server_background_due(const struct server *server);
 /* The committer's eventfd is readable. */
 void server_group_done(struct server *server);
 /* Write everything that the model says to every board and announce it, e.g. after the clock was

@@ -154,6 +154,16 @@ static const char *large_document(unsigned keys, unsigned bad, const char *bad_r
 
 #define BAD_KEY "{\"name\":\"bad\",\"config\":{\"api_key\":\"sk-test-0123456789\"},"
 
+TEST_BOTH_LOOPS(transfer, a_key_that_has_expired_meanwhile_is_restored_as_expired) {
+    struct peer *peer = start(b);
+    peer_must_with(peer,
+                   "{\"keys\":[{\"name\":\"old\",\"config\":{\"api_key\":\"sk-test-0123456789\"},"
+                   "\"expires_at\":\"2001-01-01\"}]}",
+                   "import main mode=merge");
+    struct answer *shown = peer_must(peer, "json show key main old");
+    cr_assert_str_eq(json_string_value(answer_at(shown, "status")), "expired");
+}
+
 TEST_BOTH_LOOPS(transfer, a_bad_entry_in_the_middle_changes_nothing) {
     static const char *const BAD[] = {
         "{\"name\":\"bad\",\"config\":{\"api_key\":\"\"}}",
@@ -162,7 +172,6 @@ TEST_BOTH_LOOPS(transfer, a_bad_entry_in_the_middle_changes_nothing) {
         "{\"name\":\"#bad\",\"config\":{\"api_key\":\"sk-test-0123456789\"}}",
         "{\"name\":\"n1\",\"config\":{\"api_key\":\"sk-test-0123456789\"}}",
         BAD_KEY "\"weight\":1001}",
-        BAD_KEY "\"expires_at\":\"2001-01-01\"}",
         BAD_KEY "\"expires_at\":\"tomorrow\"}",
         "[]",
         "null",
