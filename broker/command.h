@@ -3,7 +3,7 @@
  * so that parsing, authorisation and help cannot drift apart. The same words stand after
  * `keybroker`.
  *
- *   command.c           the table and its use: finding, checking arguments, help
+ *   command.c           the table and its use: finding, running, help; request.c: arguments
  *   command_show.c      show …            command_pool.c, command_key.c     what changes them
  *   command_export.c, command_import.c    a whole pool as a document
  */
@@ -83,7 +83,11 @@ size_t command_payload_limit(const char *line);
 
 const struct command *command_at(size_t index); /* NULL = past the last */
 
-/* ---- for handlers ---- */
+/* ---- request.c: what the words say ---- */
+
+/* Sort the words after the command's own into arguments and options. 0 or a refusal's code. */
+int request_sort_words(struct request *request, char **words, size_t count,
+                       struct refusal *refusal);
 
 const char *request_option(const struct request *request, const char *name); /* NULL = not given */
 /* Whole decimal numbers in a range; a refusal otherwise. *ret keeps its value where not given. */

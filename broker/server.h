@@ -7,7 +7,7 @@
  *   report  → model → board, generation → (later, coalesced) committer → watchers
  *
  * server.c is the loop's turns and the heartbeat, pipeline.c the way of a change, startup.c how it
- * comes up and goes down.
+ * comes up and goes down, outlets.c every pool's place in the runtime directory.
  */
 #ifndef BROKER_SERVER_H
 #define BROKER_SERVER_H
@@ -50,7 +50,7 @@ struct server {
     bool store_ok;
     char store_problem[128];
     int64_t background_mono; /* not before: a commit of what nobody waits for */
-    int64_t retry_mono; /* not before: the next try after a failure */
+    int64_t retry_mono;      /* not before: the next try after a failure */
     uint64_t events_dropped;
     size_t payload_bytes;        /* that admin sessions may fill now */
     uint32_t report_connections; /* at most, so that descriptors are left for the rest */
@@ -104,6 +104,12 @@ void server_reload(struct server *server);
  */
 int server_open_runtime(struct server *server);
 bool server_runtime_is_in_place(const struct server *server);
+
+/* ---- outlets.c ---- */
+
+/* Outlets for all pools of the model, at start; remains of other pools are removed. *ret_floor: the
+ * highest generation that any board showed. 0 or -errno. */
+int server_open_outlets(struct server *server, uint64_t *ret_floor);
 /* A pool's directory, board and report socket; 0 or a refusal. Undone by server_close_outlet. */
 int server_open_outlet(struct server *server, const struct model_pool *pool,
                        struct refusal *refusal);

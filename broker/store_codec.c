@@ -12,7 +12,7 @@
 
 #include "memory.h"
 
-/* Of every record, but for pools, which got rules in version 2. */
+/* Of every record, but for pools, which got rules and a guard in version 2. */
 enum { CODEC_VERSION = 1, POOL_VERSION = 2, STATE_REPORTS = 9 };
 _Static_assert(sizeof(((struct key_state *)0)->reports) == STATE_REPORTS * sizeof(uint64_t),
                "a new outcome needs a new version of the state's encoding");

@@ -15,16 +15,16 @@
 
 enum { FORMAT_SIZE = 4 };
 
-/* Format 2: pools may have rules. The codec reads the pools of format 1 too, so they stay as they
+/* Format 2: pools have rules and a guard. The codec reads the pools of format 1 too, so they stay as they
  * are until they change; the number alone must rise, so that an older broker says that the store
  * is newer than itself, not that a pool is damaged. */
-static int allow_rules(struct store *store) {
+static int extend_pools(struct store *store) {
     (void)store;
     return 0;
 }
 
 /* The step from format f to f + 1 stands at f. Format 0 was never written by anyone. */
-const store_migration STORE_MIGRATIONS[STORE_FORMAT] = { NULL, allow_rules };
+const store_migration STORE_MIGRATIONS[STORE_FORMAT] = { NULL, extend_pools };
 
 /* ---- items that stand as they are ---- */
 

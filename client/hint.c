@@ -5,7 +5,6 @@
  */
 #include "hint.h"
 
-#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 #include <time.h>
@@ -245,5 +244,8 @@ uint64_t kbi_hint(const struct kbi_response *response, kb_outcome outcome, int64
         ms = limit_reset(response, now_ms);
     if (!(ms > 0))
         return KB_NO_HINT;
-    return ms < HINT_MAX_MS ? (uint64_t)ceil(ms) : (uint64_t)HINT_MAX_MS;
+    if (ms >= HINT_MAX_MS)
+        return (uint64_t)HINT_MAX_MS;
+    uint64_t whole_ms = (uint64_t)ms;
+    return whole_ms + ((double)whole_ms < ms);
 }

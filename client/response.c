@@ -9,7 +9,6 @@
  */
 #include "response.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -198,9 +197,9 @@ static const char *code_of(const json_t *object, const char *name, char *room, s
     if (!json_is_real(value))
         return NULL;
     double number = json_real_value(value);
-    if (!(fabs(number) < 1e15) || number != floor(number))
+    if (!(number > -1e15 && number < 1e15) || number != (double)(long long)number)
         return NULL;
-    snprintf(room, size, "%.0f", number);
+    snprintf(room, size, "%lld", (long long)number);
     return room;
 }
 

@@ -128,6 +128,80 @@ TEST_BOTH_LOOPS(rules, an_attached_worker_obeys_them_without_opening_anew) {
     kb_close(reader);
 }
 
+TEST_BOTH_LOOPS(rules, the_vendors_own_reach_the_worker_and_fit_what_the_vendor_sends) {
+    static const struct {
+        const char *vendor;
+        int status;
+        const char *headers, *body;
+        kb_outcome outcome;
+        kb_scope scope;
+    } CASES[] = {
+        { "anthropic", 400, NULL,
+          "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":"
+          "\"Your credit balance is too low to access the Anthropic API.\"}}",
+          KB_QUOTA, KB_CONCERNS_ACCOUNT },
+        { "gemini", 400, NULL,
+          "{\"error\":{\"code\":400,\"message\":\"API key not valid.\",\"status\":"
+          "\"INVALID_ARGUMENT\",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo"
+          "\",\"reason\":\"API_KEY_INVALID\"}]}}",
+          KB_INVALID, KB_CONCERNS_KEY },
+        { "mistral", 429, NULL,
+          "{\"object\":\"error\",\"message\":\"Service tier capacity exceeded for this model.\","
+          "\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}",
+          KB_OVERLOAD, KB_CONCERNS_ENDPOINT },
+        { "xai", 400, NULL,
+          "{\"code\":\"Client specified an invalid argument\",\"error\":"
+          "\"Incorrect API key provided: xa***yz.\"}",
+          KB_INVALID, KB_CONCERNS_KEY },
+        { "openrouter", 200, NULL,
+          "{\"error\":{\"code\":402,\"message\":\"Insufficient credits\"}}", KB_QUOTA,
+          KB_CONCERNS_ACCOUNT },
+        { "openrouter", 200, NULL, "{\"error\":{\"code\":502,\"message\":\"Upstream\"}}",
+          KB_OVERLOAD, KB_CONCERNS_ENDPOINT },
+        { "openrouter", 200, NULL, "{\"choices\":[{\"message\":{\"content\":\"402\"}}]}",
+          KB_SUCCESS, 0 },
+        { "groq", 400, NULL,
+          "{\"error\":{\"message\":\"Organization has been restricted.\",\"type\":"
+          "\"invalid_request_error\",\"code\":\"organization_restricted\"}}",
+          KB_INVALID, KB_CONCERNS_ACCOUNT },
+        { "bedrock", 400,
+          "HTTP/1.1 400 Bad Request\r\nX-Amzn-ErrorType: "
+          "ServiceQuotaExceededException:http://internal.amazon.com/\r\n\r\n",
+          "{\"message\":\"no more\"}", KB_QUOTA, KB_CONCERNS_ACCOUNT },
+        { "bedrock", 403, NULL, "{\"message\":\"Bearer Token has expired\"}", KB_INVALID,
+          KB_CONCERNS_KEY },
+        { "dashscope", 429, NULL,
+          "{\"error\":{\"message\":\"Too fast\",\"type\":\"insufficient_quota\",\"code\":"
+          "\"insufficient_quota\"}}",
+          KB_RATE, KB_CONCERNS_KEY },
+        { "moonshot", 403, NULL, "", KB_QUOTA, KB_CONCERNS_ACCOUNT },
+    };
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        const char *pool = scene_text("p%zu", i);
+        peer_must_with(peer,
+                       "{\"api_key\":\"sk-test-0123456789\",\"base_url\":\"https://a.example\"}",
+                       "add pool %s vendor=%s", pool, CASES[i].vendor);
+        kb_reader *reader = worker_open(b, pool);
+        const kb_key *key = kb_current(reader);
+        cr_assert_not_null(key);
+        kb_http_response response = KB_HTTP_RESPONSE_INIT;
+        kb_report_info info = KB_REPORT_INFO_INIT;
+        response.status = CASES[i].status;
+        response.headers = CASES[i].headers;
+        response.body = CASES[i].body;
+        response.body_len = strlen(CASES[i].body);
+        kb_report_http(reader, key->ticket, &response, &info);
+        cr_expect_eq(info.outcome, CASES[i].outcome, "%s %s: %d", CASES[i].vendor, CASES[i].body,
+                     (int)info.outcome);
+        if (CASES[i].scope)
+            cr_expect_eq(info.scope, CASES[i].scope, "%s %s: %d", CASES[i].vendor, CASES[i].body,
+                         (int)info.scope);
+        kb_close(reader);
+    }
+}
+
 TEST_BOTH_LOOPS(rules, an_export_carries_them) {
     struct peer *peer = start(b);
     set_both(peer);

@@ -16,8 +16,10 @@
 #include <unistd.h>
 
 #include <criterion/criterion.h>
+#include <lmdb.h>
 
 #include "broker/keyconfig.h"
+#include "broker/vendor_rules.h"
 #include "tests/support/fixture_pool.h"
 #include "tests/support/seed.h"
 
@@ -102,6 +104,71 @@ Test(catalog, what_was_built_is_what_a_worker_gets) {
     cr_assert_not(kbi_catalog_fill(catalog, KB_CATALOG_ORDER, &got));
     kbi_catalog_unref(catalog);
     kbi_attach_close(&attachment);
+}
+
+/* What the pool's record in the published file says about rules. */
+static char *published_rules(void) {
+    char path[512], name[64];
+    catalog_name(name, sizeof name);
+    snprintf(path, sizeof path, "%s/%s", fixture.dir, name);
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    cr_assert_eq(mdb_env_create(&env), 0);
+    cr_assert_eq(mdb_env_open(env, path, MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR, 0), 0);
+    cr_assert_eq(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), 0);
+    cr_assert_eq(mdb_dbi_open(txn, NULL, MDB_INTEGERKEY, &dbi), 0);
+    uint64_t id = KB_CATALOG_POOL;
+    MDB_val key = { sizeof id, &id }, value;
+    cr_assert_eq(mdb_get(txn, dbi, &key, &value), 0);
+    const struct kb_catalog_pool *record = value.mv_data;
+    cr_assert_lt(record->rules, record->size);
+    char *rules = strdup((const char *)record + record->rules);
+    cr_assert_eq(record->rules + strlen(rules) + 1, record->size);
+    mdb_txn_abort(txn);
+    mdb_env_close(env);
+    return rules;
+}
+
+/* `own`, then the vendor's lines and nothing else. */
+static void expect_rules(const char *own, const char *vendor) {
+    char *rules = published_rules(), *at = rules;
+    cr_assert_eq(strncmp(at, own, strlen(own)), 0, "%s", rules);
+    at += strlen(own);
+    const char *const *lines = vendor_rules(vendor_find(vendor));
+    for (size_t i = 0; lines[i]; i++) {
+        size_t length = strlen(lines[i]);
+        cr_assert_eq(strncmp(at, lines[i], length), 0, "%s instead of %s", at, lines[i]);
+        cr_assert_eq(at[length], lines[i + 1] ? '\n' : '\0');
+        at += length + 1;
+    }
+    free(rules);
+}
+
+Test(catalog, it_carries_the_pools_own_rules_and_then_the_vendors) {
+    fixture_pool_init(&fixture, 1, STRATEGY_PRIORITY, NULL);
+    expect_rules("", "openai");
+    record_set_string(&fixture.pool->rules, "429 any=mine quota\n5xx rate");
+    fixture_pool_publish(&fixture);
+    expect_rules("429 any=mine quota\n5xx rate\n", "openai");
+    record_set_string(&fixture.pool->vendor, "a-newer-brokers");
+    fixture_pool_publish(&fixture);
+    expect_rules("429 any=mine quota\n5xx rate\n", "generic");
+}
+
+Test(catalog, it_has_room_for_the_longest_rules_there_can_be) {
+    fixture_pool_init(&fixture, 1, STRATEGY_PRIORITY, NULL);
+    char rules[32 * 256] = "";
+    for (unsigned i = 0; i < 32; i++) {
+        char line[256];
+        snprintf(line, sizeof line, "4%02u message=%090d quota account %*s", i, 7, 120, "");
+        strcat(strcat(rules, i ? "\n" : ""), line);
+    }
+    record_set_string(&fixture.pool->rules, rules);
+    fixture_pool_publish(&fixture);
+    char *published = published_rules();
+    cr_assert_eq(strncmp(published, rules, strlen(rules)), 0);
+    free(published);
 }
 
 Test(catalog, the_order_is_the_pools_whatever_the_ids) {

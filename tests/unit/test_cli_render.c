@@ -154,6 +154,34 @@ Test(cli_render, a_failure_and_counters_read_as_a_sentence) {
     free(output);
 }
 
+Test(cli_render, a_vendors_fields_and_rules_stand_a_line_each) {
+    char *output = rendered("show", "vendor",
+                            "{\"name\":\"v\",\"rules\":[\"402 quota account\",\"5xx overload\"],"
+                            "\"fields\":[{\"name\":\"api_key\",\"title\":\"API key\","
+                            "\"required\":true,\"secret\":true},{\"name\":\"region\","
+                            "\"title\":\"Region\",\"required\":false,\"secret\":false}]}",
+                            0);
+    cr_assert_str_eq(output,
+                     "Vendor: v\n"
+                     "Fields of a key's config:\n"
+                     "  api_key: API key (required, secret)\n"
+                     "  region: Region\n"
+                     "Rules, the first that matches decides:\n"
+                     "  402 quota account\n"
+                     "  5xx overload\n",
+                     "%s", output);
+    free(output);
+}
+
+Test(cli_render, a_pool_shows_its_own_rules_only_where_it_has_some) {
+    char *output = rendered("show", "pool", "{\"name\":\"p\",\"rules\":[]}", 0);
+    cr_assert_str_eq(output, "Pool: p\n");
+    free(output);
+    output = rendered("show", "pool", "{\"name\":\"p\",\"rules\":[\"429 any=a quota\"]}", 0);
+    cr_assert_str_eq(output, "Pool: p\nRules before the vendor's:\n  429 any=a quota\n");
+    free(output);
+}
+
 Test(cli_render, answers_without_any_known_field_are_shown_all_the_same) {
     static const char *const nouns[] = { "info",   "pools",   "pool",   "keys",    "key",
                                          "events", "vendors", "vendor", "metrics", "novelty" };

@@ -203,6 +203,52 @@ Test(keyconfig, a_vendor_without_an_address_needs_one_from_the_key_or_the_pool) 
         run_check(&cases[i]);
 }
 
+/* No vendor has a required or secret field of its own today; this one has. */
+static const struct vendor_field strict_fields[] = {
+    { .name = "region", .title = "Region", .required = true },
+    { .name = "signature", .title = "Signature", .secret = true },
+    { 0 },
+};
+static const struct vendor strict = { .name = "strict",
+                                      .base_url = "https://strict.example",
+                                      .key_prefixes = "",
+                                      .fields = strict_fields };
+
+Test(keyconfig, a_field_that_the_vendor_requires_is_there_and_not_empty) {
+    static const struct {
+        const char *config;
+        bool fine;
+    } CASES[] = {
+        { "{\"api_key\":\"k\"}", false },
+        { "{\"api_key\":\"k\",\"region\":null}", false },
+        { "{\"api_key\":\"k\",\"region\":\"\"}", false },
+        { "{\"api_key\":\"k\",\"region\":\"eu\"}", true },
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        json_t *config = must_parse(CASES[i].config);
+        struct refusal refusal = { 0 };
+        int refused = keyconfig_check(config, &strict, "", &refusal);
+        cr_expect_eq(refused, CASES[i].fine ? 0 : REFUSED_SYNTAX, "%s", CASES[i].config);
+        if (!CASES[i].fine) {
+            cr_expect_str_eq(refusal.reason, "missing-field");
+            cr_expect_str_eq(refusal.field, "region");
+        }
+        json_decref(config);
+    }
+}
+
+Test(keyconfig, a_field_that_the_vendor_calls_secret_is_masked) {
+    static const char CONFIG[] = "{\"api_key\":\"k\",\"region\":\"eu\",\"signature\":\"abc\"}";
+    json_t *masked = keyconfig_masked(CONFIG, &strict);
+    cr_assert_str_eq(json_string_value(json_object_get(masked, "region")), "eu");
+    cr_assert_str_eq(json_string_value(json_object_get(masked, "signature")), "…");
+    json_decref(masked);
+    masked = keyconfig_masked(CONFIG, openai());
+    cr_assert_str_eq(json_string_value(json_object_get(masked, "signature")), "abc");
+    json_decref(masked);
+    json_decref(keyconfig_masked(CONFIG, NULL));
+}
+
 Test(keyconfig, a_base_url_is_tidied_or_refused) {
     const struct {
         const char *url;

@@ -122,6 +122,22 @@ Test(model_pool, adding_one_says_so) {
 
 /* ---- set ---- */
 
+Test(model_pool, a_rule_is_taken_or_refused_with_a_reason_and_leaves_the_rest) {
+    uint64_t revision = pool->record->revision;
+    fixture_set_pool(&f, pool, (struct pool_spec){ .rule = "429 any=a quota" });
+    fixture_set_pool(&f, pool, (struct pool_spec){ .rule = "429 any=b quota" });
+    cr_assert_str_eq(pool->record->rules, "429 any=b quota\n429 any=a quota");
+    cr_assert_eq(pool->record->revision, revision + 2);
+    struct pool_spec bad = { .rule = "nonsense", .strategy = STRATEGY_SPREAD };
+    cr_assert_eq(fixture_stage_set_pool(&f, pool, bad), REFUSED_SYNTAX);
+    cr_assert_str_eq(f.refusal.reason, "bad-rule");
+    cr_assert_eq(pool->record->strategy, STRATEGY_PRIORITY);
+    fixture_set_pool(&f, pool, (struct pool_spec){ .strategy = STRATEGY_SPREAD });
+    cr_assert_str_eq(pool->record->rules, "429 any=b quota\n429 any=a quota");
+    fixture_set_pool(&f, pool, (struct pool_spec){ .rules = "" });
+    cr_assert_str_eq(pool->record->rules, "");
+}
+
 Test(model_pool, settings_are_taken_one_by_one) {
     fixture_set_pool(&f, pool, (struct pool_spec){ .strategy = STRATEGY_SPREAD });
     fixture_set_pool(&f, pool, (struct pool_spec){ .group = "workers" });

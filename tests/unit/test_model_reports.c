@@ -277,6 +277,23 @@ Test(model_account, a_refused_key_is_its_own_trouble_unless_the_account_is_close
     expect_account(&a, KB_STATUS_ERROR);
 }
 
+Test(model_account, a_quota_of_the_key_alone_leaves_the_others) {
+    struct accounts a = accounts("openai");
+    cr_assert_eq(scoped_report(a.first, KB_QUOTA, KB_SCOPE_KEY), FATE_APPLIED);
+    cr_assert_eq(status(a.first), KB_STATUS_EXCEEDED);
+    cr_assert_eq(status(a.second), KB_STATUS_NORMAL);
+    cr_assert_eq(status(a.far), KB_STATUS_NORMAL);
+    scoped_report(a.first, KB_QUOTA, KB_SCOPE_DEFAULT);
+    expect_account(&a, KB_STATUS_EXCEEDED);
+}
+
+Test(model_account, a_rate_of_the_account_benches_it_where_limits_are_the_keys) {
+    struct accounts a = accounts("deepseek");
+    cr_assert_not(a.first->pool->vendor->rate_is_account);
+    cr_assert_eq(scoped_report(a.first, KB_RATE, KB_SCOPE_ACCOUNT), FATE_APPLIED);
+    expect_account(&a, KB_STATUS_COOLING);
+}
+
 Test(model_account, a_key_without_a_label_is_its_own_account) {
     struct model_key *second = fixture_key(&f, pool, "second", NULL);
     struct model_key *third = fixture_key(&f, pool, "third", "");

@@ -380,7 +380,8 @@ static int put_old_pool(struct store *store) {
     store_encode_pool(&store->plain, pool);
     pool_record_unref(pool);
     store->plain.data[0] = 1;
-    store->plain.length -= 12; /* rules "" and guard "on" */;
+    store->plain.length -= 12; /* rules "" and guard "on" */
+    ;
     return store_errno(store_put(store, TABLE_POOLS, 1, 0));
 }
 

@@ -146,3 +146,16 @@ Test(vendor, a_mask_always_hides_at_least_eight_characters_of_any_key) {
         free(mask);
     }
 }
+
+Test(vendor, a_field_has_a_name_and_a_title_and_stands_once) {
+    for (size_t i = 0; vendor_at(i); i++) {
+        const struct vendor_field *first = vendor_at(i)->fields;
+        for (const struct vendor_field *field = first; field && field->name; field++) {
+            cr_expect(field->title && *field->title, "%s %s", vendor_at(i)->name, field->name);
+            cr_expect_str_neq(field->name, "api_key");
+            cr_expect_str_neq(field->name, "base_url");
+            for (const struct vendor_field *other = first; other != field; other++)
+                cr_expect_str_neq(other->name, field->name, "%s", vendor_at(i)->name);
+        }
+    }
+}

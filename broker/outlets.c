@@ -1,0 +1,147 @@
+/*
+ * Every pool's outlet: opened for those in the store and for new ones, closed for deleted ones,
+ * given to groups; and what a former broker left of pools that are gone (server.h). Event loop
+ * thread, and start-up.
+ */
+#include "server.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "memory.h"
+#include "runtime.h"
+
+int server_open_outlet(struct server *server, const struct model_pool *pool,
+                       struct refusal *refusal) {
+    const struct pool_record *record = pool->record;
+    gid_t gid;
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
+        if (strcmp(outlet->name, record->name) == 0)
+            return refuse(refusal, REFUSED_UNAVAILABLE, "still-deleting", "POOL",
+                          "a pool of that name is still being deleted: try again");
+    if (!runtime_find_group(record->group, &gid))
+        return refuse(refusal, REFUSED_NOT_FOUND, "no-such-group", "group",
+                      "this host has no group %.64s", record->group);
+    struct outlet *outlet = mem_alloc(sizeof *outlet);
+    uint64_t generation;
+    int error = outlet_open(outlet, server, record, gid, &generation);
+    if (error) {
+        free(outlet);
+        unlinkat(server->pools_fd, record->name, AT_REMOVEDIR); /* only if it is empty */
+        if (error == -EPERM)
+            return refuse(refusal, REFUSED_RULE, "cannot-chgrp", "group",
+                          "the broker may not give files to group %.64s: make its user a member, "
+                          "or run it as root",
+                          record->group);
+        return refuse(refusal, REFUSED_UNAVAILABLE, "runtime-unavailable", "",
+                      "cannot make the pool's runtime directory: %s", strerror(-error));
+    }
+    if (generation > (server->start << KB_GENERATION_START_SHIFT | server->changes)) {
+        /* Generations never go back, and ours can't pass this one before the next start. */
+        outlet_close(outlet, false);
+        return refuse(refusal, REFUSED_UNAVAILABLE, "foreign-board", "POOL",
+                      "a board of a later start lies in the runtime directory of %.48s: remove it",
+                      record->name);
+    }
+    board_set_broker(&outlet->publication.board, server->start, (uint32_t)getpid());
+    board_beat(&outlet->publication.board, server->now.mono_ms);
+    map_set(&server->outlets, record->id, outlet);
+    return 0;
+}
+
+void server_close_outlet(struct server *server, uint64_t pool_id, bool retire) {
+    struct outlet *outlet = map_remove(&server->outlets, pool_id);
+    if (outlet)
+        outlet_close(outlet, retire);
+}
+
+int server_regroup_outlet(struct server *server, const struct model_pool *pool, const char *group,
+                          struct refusal *refusal) {
+    struct outlet *outlet = map_get(&server->outlets, pool->record->id);
+    gid_t gid;
+    if (!outlet || !runtime_find_group(group, &gid))
+        return refuse(refusal, REFUSED_NOT_FOUND, "no-such-group", "group",
+                      "this host has no group %.64s", group);
+    if (gid == (gid_t)-1)
+        gid = getegid();
+    int error = outlet_regroup(outlet, gid);
+    if (!error)
+        return 0;
+    return refuse(refusal, REFUSED_RULE, "cannot-chgrp", "group",
+                  "the broker may not give files to group %.64s (%s): make its user a member, or "
+                  "run it as root",
+                  group, strerror(-error));
+}
+
+/* ---- what a former broker left ---- */
+
+/* Directories of pools that are not in the store any more: tell attached workers, remove them. */
+static void remove_orphan(struct server *server, const char *name, uint64_t *floor) {
+    int dir_fd = openat(server->pools_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir_fd < 0)
+        return;
+    struct publication orphan;
+    uint64_t generation = 0;
+    if (faccessat(dir_fd, KB_BOARD_FILE, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ||
+        publication_open(&orphan, 0, dir_fd, &generation) < 0) {
+        close(dir_fd);
+        unlinkat(server->pools_fd, name, AT_REMOVEDIR);
+        return;
+    }
+    log_info("pool %s is not in the store: removing what is left of it", name);
+    publication_retire(&orphan, generation + 1);
+    unlinkat(server->pools_fd, name, AT_REMOVEDIR);
+    if (generation + 1 > *floor)
+        *floor = generation + 1;
+}
+
+static void remove_orphans(struct server *server, uint64_t *floor) {
+    int fd = openat(server->pools_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir)
+        return;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (entry->d_name[0] != '.' && !model_find_pool(server->model, entry->d_name))
+            remove_orphan(server, entry->d_name, floor);
+    closedir(dir);
+}
+
+int server_open_outlets(struct server *server, uint64_t *ret_floor) {
+    uint64_t floor = 0;
+    size_t i = 0;
+    for (const struct model_pool *pool; (pool = map_next(&server->model->pools, &i));) {
+        gid_t gid;
+        if (!runtime_find_group(pool->record->group, &gid)) {
+            log_error("pool %s: this host has no group %s any more; only the broker's own user "
+                      "may use the pool",
+                      pool->record->name, pool->record->group);
+            gid = getegid();
+        }
+        struct outlet *outlet = mem_alloc(sizeof *outlet);
+        uint64_t generation = 0;
+        int error = outlet_open(outlet, server, pool->record, gid, &generation);
+        if (error == -EPERM) {
+            log_error("pool %s: its files may not be given to group %s any more; only the broker's "
+                      "own user may use the pool",
+                      pool->record->name, pool->record->group);
+            error = outlet_open(outlet, server, pool->record, getegid(), &generation);
+        }
+        if (error) {
+            log_error("pool %s: its runtime directory: %s", pool->record->name, strerror(-error));
+            free(outlet);
+            return error;
+        }
+        if (generation > floor)
+            floor = generation;
+        map_set(&server->outlets, pool->record->id, outlet);
+    }
+    remove_orphans(server, &floor);
+    *ret_floor = floor;
+    return 0;
+}

@@ -1,0 +1,305 @@
+/*
+ * Answers taken apart: header blocks in every shape that HTTP allows, and error objects wherever
+ * vendors, gateways and proxies put them.
+ */
+#include "client/response.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "tests/support/seed.h"
+
+static struct kbi_response response;
+
+static void take(int status, const char *headers, const char *body, size_t length) {
+    kb_http_response raw = KB_HTTP_RESPONSE_INIT;
+    raw.status = status;
+    raw.headers = headers;
+    raw.body = body;
+    raw.body_len = length;
+    kbi_response_init(&response, &raw, true, true);
+}
+
+static void take_body(const char *body) {
+    take(400, NULL, body, strlen(body));
+}
+
+static void drop(void) {
+    kbi_response_deinit(&response);
+}
+
+TestSuite(response, .fini = drop, .timeout = 60);
+
+static const char *header(const char *name) {
+    static char value[KBI_HEADER_VALUE_MAX];
+    return kbi_response_header(&response, name, value) ? value : NULL;
+}
+
+static void expect_header(const char *block, const char *name, const char *expected) {
+    take(400, block, NULL, 0);
+    const char *value = header(name);
+    if (expected)
+        cr_assert(value && strcmp(value, expected) == 0, "%s of <%s>: %s", name, block,
+                  value ? value : "none");
+    else
+        cr_assert_null(value, "%s of <%s>: %s", name, block, value);
+}
+
+Test(response, a_header_is_found_whatever_its_case_and_the_line_ends) {
+    expect_header("HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\n\r\n", "retry-after", "7");
+    expect_header("HTTP/2 429\nRETRY-AFTER:7\n", "retry-after", "7");
+    expect_header("a: b\r\nretry-AFTER :\t 7 \t\r\n", "retry-after", "7");
+    expect_header("retry-after: 7", "retry-after", "7");
+    expect_header("retry-after: a:b", "retry-after", "a:b");
+    expect_header("retry-after:", "retry-after", "");
+    expect_header("x-retry-after: 7\r\nretry-after-ms: 8\r\n", "retry-after", NULL);
+    expect_header("no colon here\r\nretry-after: 7\r\n", "retry-after", "7");
+    expect_header(": 7\r\n", "", NULL);
+    expect_header("", "retry-after", NULL);
+    expect_header(NULL, "retry-after", NULL);
+}
+
+Test(response, a_folded_header_is_one_line) {
+    expect_header("retry-after:\r\n 7\r\nx: y\r\n", "retry-after", "7");
+    expect_header("date: Sun, 06\n\t Nov\n 1994\nx: y\n", "date", "Sun, 06 Nov 1994");
+    expect_header("date: a\r\n  retry-after: 7\r\n", "retry-after", NULL);
+    expect_header("date: a\r\n  retry-after: 7\r\n", "date", "a retry-after: 7");
+    expect_header(" folded into nothing\r\nretry-after: 7\r\n", "retry-after", "7");
+}
+
+Test(response, of_duplicates_the_first_counts) {
+    expect_header("retry-after: 7\r\nRetry-After: 8\r\n", "retry-after", "7");
+}
+
+Test(response, the_last_of_several_answers_counts) {
+    expect_header("HTTP/1.1 200 Connection established\r\nretry-after: 1\r\n\r\n"
+                  "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 429 No\r\nretry-after: 7\r\n\r\n",
+                  "retry-after", "7");
+    expect_header("HTTP/1.1 429 No\r\nretry-after: 7\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", "retry-after",
+                  NULL);
+}
+
+Test(response, a_value_that_is_too_long_is_absent) {
+    char block[KBI_HEADER_VALUE_MAX + 40];
+    for (int extra = 0; extra < 2; extra++) {
+        int length = KBI_HEADER_VALUE_MAX - 1 + extra;
+        snprintf(block, sizeof block, "x: %0*d\r\n", length, 0);
+        take(400, block, NULL, 0);
+        cr_assert_eq(header("x") != NULL, extra == 0);
+    }
+}
+
+Test(response, many_headers_are_cut_off) {
+    static char block[20000];
+    size_t length = 0;
+    for (int i = 0; i < 1000; i++)
+        length += (size_t)snprintf(block + length, sizeof block - length, "h%d: %d\r\n", i, i);
+    take(400, block, NULL, 0);
+    cr_assert_str_eq(header("h63"), "63");
+    cr_assert_null(header("h64"));
+}
+
+/* ---- bodies ---- */
+
+static const char *shown(const char *text) {
+    return text ? text : "-";
+}
+
+static void expect(const char *body, const char *code, const char *type, const char *status,
+                   const char *message) {
+    const struct kbi_error_fields *error = &response.error;
+    take_body(body);
+    cr_assert_str_eq(shown(error->code), code, "code of %s", body);
+    cr_assert_str_eq(shown(error->type), type, "type of %s", body);
+    cr_assert_str_eq(shown(error->status), status, "status of %s", body);
+    cr_assert_str_eq(shown(error->message), message, "message of %s", body);
+    kbi_response_deinit(&response);
+}
+
+Test(response, error_objects_are_found_where_vendors_put_them) {
+    expect("{\"error\":{\"message\":\"m\",\"type\":\"t\",\"code\":\"c\"}}", "c", "t", "-", "m");
+    expect("{\"error\":{\"message\":\"m\",\"type\":null,\"code\":null}}", "-", "-", "-", "m");
+    expect("{\"type\":\"error\",\"error\":{\"type\":\"t\",\"message\":\"m\"},\"request_id\":\"r\"}",
+           "-", "t", "-", "m");
+    expect("{\"error\":{\"code\":429,\"message\":\"m\",\"status\":\"RESOURCE_EXHAUSTED\"}}", "429",
+           "-", "RESOURCE_EXHAUSTED", "m");
+    expect("[{\"error\":{\"code\":400,\"status\":\"S\"}},{\"error\":{\"code\":1}}]", "400", "-",
+           "S", "-");
+    expect("{\"error\":\"text\",\"code\":\"c\"}", "c", "-", "-", "text");
+    expect("{\"code\":\"c\",\"message\":\"m\",\"request_id\":\"r\"}", "c", "-", "-", "m");
+    expect("{\"object\":\"error\",\"type\":\"t\",\"code\":\"3505\",\"message\":\"m\"}", "3505", "t",
+           "-", "m");
+    expect("{\"__type\":\"com.amazon.coral.service#AccessDeniedException\",\"message\":\"m\"}", "-",
+           "AccessDeniedException", "-", "m");
+    expect("{\"detail\":\"Unauthorized\"}", "-", "-", "-", "Unauthorized");
+    expect("{\"errors\":[{\"code\":1000,\"message\":\"m\"}]}", "1000", "-", "-", "m");
+    expect("\xef\xbb\xbf \r\n{\"error\":{\"code\":\"c\"}}\r\ntrailing", "c", "-", "-", "-");
+}
+
+Test(response, an_event_streams_first_data_is_the_body) {
+    expect("data: {\"error\":{\"code\":\"c\"}}\n\ndata: {\"error\":{\"code\":\"d\"}}\n", "c", "-",
+           "-", "-");
+    expect(": PROCESSING\r\n\r\nid: 1\r\nevent: error\r\ndata:{\"error\":{\"code\":\"c\"}}\r\n",
+           "c", "-", "-", "-");
+    expect("data: [DONE]\n\ndata: {\"error\":{\"code\":\"c\"}}\n", "-", "-", "-", "-");
+    expect("hello\ndata: {\"error\":{\"code\":\"c\"}}\n", "-", "-", "-", "-");
+}
+
+Test(response, reasons_come_from_details) {
+    take_body("{\"error\":{\"code\":400,\"details\":[{\"@type\":\"type.googleapis.com/google.rpc."
+              "ErrorInfo\",\"reason\":\"API_KEY_INVALID\"},{\"@type\":\"type.googleapis.com/"
+              "google.rpc.RetryInfo\",\"retryDelay\":\"13s\"},7,null]}}");
+    cr_assert_eq(response.error.reason_count, 1);
+    cr_assert_str_eq(response.error.reasons[0], "API_KEY_INVALID");
+    cr_assert_str_eq(response.error.retry_delay, "13s");
+    drop();
+    take_body("{\"error\":{\"code\":\"429\",\"innererror\":{\"code\":\"inner\"},"
+              "\"metadata\":{\"provider_name\":\"p\",\"reason\":\"r\",\"raw\":\"{}\"}}}");
+    cr_assert_eq(response.error.reason_count, 2);
+    cr_assert_str_eq(response.error.reasons[0], "inner");
+    cr_assert_str_eq(response.error.reasons[1], "r");
+}
+
+Test(response, more_reasons_than_there_is_room_for_are_left_out) {
+    char body[2000] = "{\"error\":{\"details\":[";
+    for (int i = 0; i < 40; i++)
+        strcat(body, i ? ",{\"reason\":\"r\"}" : "{\"reason\":\"r\"}");
+    strcat(body, "]}}");
+    take_body(body);
+    cr_assert_eq(response.error.reason_count, KBI_REASONS_MAX);
+}
+
+Test(response, what_is_no_error_object_has_no_fields) {
+    static const char *const BODIES[] = {
+        "",
+        " ",
+        "{",
+        "[",
+        "[]",
+        "{}",
+        "null",
+        "true",
+        "17",
+        "\"insufficient_quota\"",
+        "{\"error\":null}",
+        "{\"error\":7}",
+        "{\"error\":[]}",
+        "{\"error\":{\"code\":{\"code\":\"c\"},\"type\":[\"t\"],\"status\":true,\"message\":7}}",
+        "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"cut o",
+        "<html><body>{\"error\":{\"code\":\"insufficient_quota\"}}</body></html>",
+        "\x1f\x8b\x08{\"error\":{\"code\":\"insufficient_quota\"}}",
+        "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"\xff\xfe\"}}",
+        "{\"error\":{\"code\":1e999,\"message\":1}}",
+        "{\"choices\":[{\"message\":{\"content\":\"{\\\"error\\\":{\\\"code\\\":\\\"c\\\"}}\"}}]}",
+    };
+    for (size_t i = 0; i < sizeof BODIES / sizeof *BODIES; i++)
+        expect(BODIES[i], "-", "-", "-", "-");
+}
+
+Test(response, huge_numbers_do_not_spoil_the_rest) {
+    expect("{\"n\":123456789012345678901234567890,\"error\":{\"code\":99999999999999999999999,"
+           "\"type\":\"t\"}}",
+           "-", "t", "-", "-");
+    expect("{\"error\":{\"code\":402.5,\"type\":\"t\"}}", "-", "t", "-", "-");
+    expect("{\"error\":{\"code\":-1,\"type\":\"t\\u0000x\"}}", "-1", "t", "-", "-");
+}
+
+static void nest(char *body, int depth) {
+    memset(body, '[', (size_t)depth);
+    memset(body + depth, ']', (size_t)depth);
+    body[2 * depth] = '\0';
+}
+
+Test(response, deep_nesting_is_not_followed) {
+    static char body[KBI_BODY_MAX];
+    nest(body, KBI_JSON_DEPTH_MAX);
+    take_body(body);
+    cr_assert_not_null(response.root);
+    drop();
+    nest(body, KBI_JSON_DEPTH_MAX + 1);
+    take_body(body);
+    cr_assert_null(response.root);
+    nest(body, KBI_BODY_MAX / 2 - 1);
+    take_body(body);
+    cr_assert_null(response.root);
+}
+
+Test(response, of_a_good_answer_only_the_error_member_is_read) {
+    const char *good = "{\"type\":\"message\",\"status\":\"completed\",\"message\":\"quota\","
+                       "\"code\":\"insufficient_quota\",\"error\":null}";
+    take(200, NULL, good, strlen(good));
+    cr_assert_null(response.error.code);
+    cr_assert_null(response.error.type);
+    cr_assert_null(response.error.status);
+    cr_assert_null(response.error.message);
+    drop();
+    const char *hidden = "{\"id\":\"x\",\"error\":{\"code\":402,\"message\":\"no credits\"}}";
+    take(200, NULL, hidden, strlen(hidden));
+    cr_assert_str_eq(response.error.code, "402");
+}
+
+Test(response, only_the_first_64_kib_of_a_body_are_looked_at) {
+    static const char FORMAT[] = "{\"error\":{\"code\":\"c\",\"message\":\"%0*d\"}}";
+    static char body[KBI_BODY_MAX + 100];
+    for (int extra = 0; extra < 2; extra++) {
+        int filling = KBI_BODY_MAX - (int)strlen("{\"error\":{\"code\":\"c\",\"message\":\"\"}}");
+        int length = snprintf(body, sizeof body, FORMAT, filling + extra, 0);
+        take(400, NULL, body, (size_t)length);
+        cr_assert_eq(response.error.code != NULL, extra == 0);
+        drop();
+    }
+}
+
+/* A page of ours that nobody may read beyond. */
+static char *guarded_end(size_t *ret_room) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (KBI_BODY_MAX + page) / page * page;
+    char *memory =
+        mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(memory, MAP_FAILED);
+    cr_assert_eq(mprotect(memory + room, page, PROT_NONE), 0);
+    *ret_room = room;
+    return memory + room;
+}
+
+Test(response, nothing_is_read_beyond_the_body_or_the_headers_nul) {
+    static const char BODY[] = ": x\n\ndata: {\"error\":{\"code\":\"c\\\"\",\"n\":[1,2.5e3,true]}}";
+    static const char HEADERS[] = "HTTP/1.1 429 x\r\nretry-after:\r\n 7\r\nX: y\r\n\r\n";
+    size_t room;
+    char *end = guarded_end(&room);
+    for (size_t length = 0; length < sizeof BODY; length++) {
+        memcpy(end - length, BODY, length);
+        take(429, NULL, end - length, length);
+        drop();
+    }
+    for (size_t length = 0; length < sizeof HEADERS; length++) {
+        char *block = end - length - 1;
+        memcpy(block, HEADERS, length);
+        end[-1] = '\0';
+        take(429, block, NULL, 0);
+        header("retry-after");
+        header("x");
+    }
+    memset(end - KBI_BODY_MAX, ' ', KBI_BODY_MAX);
+    take(429, NULL, end - KBI_BODY_MAX, KBI_BODY_MAX);
+    cr_assert_null(response.root);
+}
+
+Test(response, random_bytes_are_survived) {
+    static const char ALPHABET[] = "{}[]\"\\:,dat \n\r\te\xff\x00"
+                                   "1-.ncoru";
+    struct seed seed = seed_begin("random_bytes_are_survived");
+    size_t room;
+    char *end = guarded_end(&room);
+    for (int round = 0; round < 20000; round++) {
+        size_t length = seed_below(&seed, 100);
+        for (size_t i = 1; i <= length; i++)
+            end[-(ptrdiff_t)i] = ALPHABET[seed_below(&seed, sizeof ALPHABET)];
+        take(429, NULL, end - length, length);
+        drop();
+    }
+}
