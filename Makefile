@@ -47,6 +47,7 @@ SLOW_DISK_SRC := tests/support/slow_disk.c
 STANDIN_SRC := tests/support/vendor_standin_main.c
 TEST_SRC := $(wildcard tests/unit/test_*.c tests/process/test_*.c)
 # bench_NAME.c is a program's main, everything else there is common to them.
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_MAIN := $(wildcard bench/bench_*.c)
 BENCH_COMMON := $(filter-out $(BENCH_MAIN),$(wildcard bench/*.c))
 # Tests of the library's or the command's insides: they include one of its headers.
@@ -54,7 +55,7 @@ including = $(if $(TEST_SRC),$(shell grep -lE '^\#include "(([./]*/)?$(1)/[a-z_]
 CLIENT_TESTS := $(call including,client)
 CLI_TESTS := $(call including,client/cli)
 ALL_SRC := $(BROKER_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC) $(DEMO_SRC) $(STANDIN_SRC) \
-           $(SUPPORT_SRC) $(SLOW_DISK_SRC) $(TEST_SRC) $(BENCH_MAIN) $(BENCH_COMMON) \
+           $(SUPPORT_SRC) $(SLOW_DISK_SRC) $(TEST_SRC) $(FUZZ_SRC) $(BENCH_MAIN) $(BENCH_COMMON) \
            $(wildcard tests/support/tsan_main.c)
 ALL_HEADERS := $(sort $(wildcard include/*.h include/*/*.h broker/*.h broker/*/*.h client/*.h \
                client/*/*.h bench/*.h bench/*/*.h tests/*.h tests/*/*.h))
@@ -65,7 +66,7 @@ TEST_PC := criterion libmicrohttpd
 DEB_BUILD := gcc libc6-dev make pkg-config liburing-dev liblmdb-dev libsodium-dev libjansson-dev \
              libsmartcols-dev libedit-dev libcurl4-openssl-dev libxxhash-dev
 DEB_TEST := libcriterion-dev libmicrohttpd-dev
-DEB_CI := clang clang-tidy clang-format
+DEB_CI := clang clang-tidy clang-format libclang-rt-14-dev
 
 # pkg-config is asked when a recipe first needs the answer: `make deps` may install it before.
 lazy = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
@@ -92,14 +93,18 @@ FLAGS_plain := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 FLAGS_asan := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
               -fno-sanitize-recover=undefined
 FLAGS_tsan := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fsanitize=thread
+FLAGS_fuzz := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined \
+              -fsanitize=fuzzer-no-link,address,undefined
 FLAGS_lint-gcc := $(FLAGS_plain)
 FLAGS_lint-clang := $(FLAGS_plain)
 LINK_plain :=
 LINK_asan := -fsanitize=address,undefined
 LINK_tsan := -fsanitize=thread
+LINK_fuzz := -fsanitize=fuzzer,address,undefined
 CC_plain = $(CC)
 CC_asan = $(CC)
 CC_tsan = $(CC)
+CC_fuzz := clang
 CC_lint-gcc := gcc
 CC_lint-clang := clang
 OUT_plain := build
@@ -198,7 +203,7 @@ define link
 	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(2)
 endef
 
-$(foreach v,plain asan tsan lint-gcc lint-clang,$(eval $(call COMPILE_RULES,$(v))))
+$(foreach v,plain asan tsan fuzz lint-gcc lint-clang,$(eval $(call COMPILE_RULES,$(v))))
 $(foreach v,plain asan tsan,$(eval $(call VARIANT_RULES,$(v))))
 
 .PHONY: all FORCE
@@ -266,7 +271,24 @@ asan: $(call unit_tests,asan) $(call process_tests,asan) $(PROGRAMS_asan) $(HELP
 	$(call run_tests,asan,$(call unit_tests,asan) $(call process_tests,asan))
 tsan: $(call unit_tests,tsan) $(call process_tests,tsan) $(PROGRAMS_tsan) $(HELPERS_tsan) ## every test under ThreadSanitizer
 	$(call run_tests,tsan,$(call unit_tests,tsan) $(call process_tests,tsan))
-test test-unit test-process asan tsan lint: WERROR := 1
+test test-unit test-process asan tsan fuzz lint: WERROR := 1
+
+# Each target runs for FUZZ_SECONDS, from the corpus in the repository and what earlier runs found.
+# An input that breaks something is kept in build/fuzz.
+FUZZ_SECONDS ?= 60
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRC))
+build/obj/fuzz/libclient.a: $(call objects,fuzz,$(CLIENT_SRC))
+	$(archive)
+$(FUZZERS:%=build/fuzz/fuzz_%): build/fuzz/%: build/obj/fuzz/tests/fuzz/%.o build/obj/fuzz/libclient.a
+	$(call link,fuzz,$(CLIENT_LIBS))
+.PHONY: fuzz $(FUZZERS:%=fuzz-%)
+fuzz: $(FUZZERS:%=fuzz-%) ## fuzz what reads vendors' answers, FUZZ_SECONDS each (60); needs clang
+$(FUZZERS:%=fuzz-%): fuzz-%: build/fuzz/fuzz_%
+	@mkdir -p build/fuzz/corpus/$*
+	@build/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -dict=tests/fuzz/keybroker.dict \
+	  -artifact_prefix=build/fuzz/$*- build/fuzz/corpus/$* tests/fuzz/corpus/$* >build/fuzz/$*.log 2>&1 || \
+	  { tail -n 60 build/fuzz/$*.log; exit 1; }
+	@echo "  fuzz_$*: $$(tail -n 1 build/fuzz/$*.log)"
 
 # ---- lint ----------------------------------------------------------------------------------------
 

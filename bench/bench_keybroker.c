@@ -1,16 +1,17 @@
 /*
- * The bench: runs every section (hotpath, failover, footprint, throughput), prints one table and
- * writes bench.json beside the programs. README.md says what is measured and how.
+ * The bench: runs every section (hotpath, classify, failover, footprint, throughput), prints one
+ * table and writes bench.json beside the programs. README.md says what is measured and how.
  *
  *     bench_keybroker [--quick] [SECTION...]
  *
- * --quick runs the first two with few rounds, and fails if one of their ratios is far too high. A
+ * --quick runs the first three with few rounds, and fails if one of their ratios is far too high. A
  * section by name runs alone.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "classify.h"
 #include "failover.h"
 #include "footprint.h"
 #include "hotpath.h"
@@ -53,6 +54,8 @@ int main(int argc, char **argv) {
         sample_die("KEYBROKER_BUILD must name the directory of the programs; try `make bench`");
     if (is_wanted(argc, argv, "hotpath", true))
         run(build, quick, hotpath_measure);
+    if (is_wanted(argc, argv, "classify", true))
+        run(build, quick, classify_measure);
     if (is_wanted(argc, argv, "failover", true))
         run(build, quick, failover_measure);
     if (is_wanted(argc, argv, "footprint", !quick))

@@ -344,6 +344,7 @@ static bool differs(const json_t *settings, const char *name, const char *now, c
 static int import_settings(struct import *import) {
     struct request *request = import->request;
     const json_t *settings = json_object_get(import->document, "pool");
+    assert(import->pool);
     const struct pool_record *record = import->pool->record;
     struct pool_spec spec = { 0 };
     const char *strategy, *vendor;

@@ -11,7 +11,6 @@
 
 #include "memory.h"
 #include "model_text.h"
-#include "model_text.h"
 
 struct model *model_new(void) {
     struct model *model = mem_alloc(sizeof *model);

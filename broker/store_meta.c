@@ -15,9 +15,9 @@
 
 enum { FORMAT_SIZE = 4 };
 
-/* Format 2: pools have rules and a guard. The codec reads the pools of format 1 too, so they stay as they
- * are until they change; the number alone must rise, so that an older broker says that the store
- * is newer than itself, not that a pool is damaged. */
+/* Format 2: pools have rules and a guard. The codec reads the pools of format 1 too, so they stay
+ * as they are until they change; the number alone must rise, so that an older broker says that the
+ * store is newer than itself, not that a pool is damaged. */
 static int extend_pools(struct store *store) {
     (void)store;
     return 0;

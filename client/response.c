@@ -1,8 +1,8 @@
 /*
  * See response.h. Called by report_http.c on the failure path, for whatever a vendor, a gateway or
  * a proxy may have sent. It believes nothing: the header block ends at its NUL, the body at its
- * length, and JSON is handed to jansson only after a look at how deep it is nested, because jansson
- * recurses and workers may run on small stacks.
+ * length, and jansson is given an excerpt (excerpt.c), because it takes its time over what nobody
+ * asked for, and recurses, while workers may run on small stacks.
  *
  * A truncated body does not parse and so has no fields. A scanner that made something of it anyway
  * could not tell a field from a prompt that quotes one.
@@ -11,6 +11,10 @@
 
 #include <stdio.h>
 #include <string.h>
+
+#include "excerpt.h"
+
+enum { EXCERPT_MAX = 4096 };
 
 /* ---- headers ---- */
 
@@ -148,37 +152,17 @@ static struct span json_part(struct span body) {
     return (struct span){ body.at, 0 };
 }
 
-/* False as well for what is cut off, which spares the parser the work. */
-static bool is_balanced_and_flat(struct span text) {
-    unsigned depth = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < text.length; i++) {
-        char c = text.at[i];
-        if (quoted) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                quoted = false;
-        } else if (c == '"') {
-            quoted = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > KBI_JSON_DEPTH_MAX)
-                return false;
-        } else if ((c == '}' || c == ']') && (depth == 0 || --depth == 0)) {
-            return true; /* whatever follows is not looked at */
-        }
-    }
-    return false;
-}
-
 /* Numbers are read as reals, so that a huge one does not spoil the rest. */
 static json_t *parse(const kb_http_response *raw) {
+    char excerpt[EXCERPT_MAX];
+    size_t length = raw->body_len < KBI_BODY_MAX ? raw->body_len : KBI_BODY_MAX, bytes;
     if (!raw->body)
         return NULL;
-    size_t length = raw->body_len < KBI_BODY_MAX ? raw->body_len : KBI_BODY_MAX;
     struct span text = json_part((struct span){ raw->body, length });
-    if (!is_balanced_and_flat(text))
+    if (text.length == 0 || !kbi_excerpt(text.at, text.length, excerpt, sizeof excerpt, &bytes))
         return NULL;
+    if (bytes <= sizeof excerpt)
+        text = (struct span){ excerpt, bytes };
     return json_loadb(text.at, text.length,
                       JSON_DISABLE_EOF_CHECK | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
 }
@@ -216,10 +200,9 @@ static void add_reason(struct kbi_error_fields *fields, const char *reason) {
  * OpenRouter's metadata, and the like. */
 static void take_detail(struct kbi_error_fields *fields, const json_t *detail) {
     static const char *const NAMES[] = { "reason", "code", "error_code", "error_type" };
-    const char *kind = text_of(detail, "@type");
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         add_reason(fields, text_of(detail, NAMES[i]));
-    if (kind && strstr(kind, "RetryInfo") && !fields->retry_delay)
+    if (!fields->retry_delay)
         fields->retry_delay = text_of(detail, "retryDelay");
 }
 

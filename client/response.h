@@ -20,7 +20,6 @@ enum {
     KBI_HEADER_BLOCK_MAX = 64 * 1024, /* likewise of a header block */
     KBI_HEADERS_MAX = 64,
     KBI_HEADER_VALUE_MAX = 256, /* room for a value, NUL included */
-    KBI_JSON_DEPTH_MAX = 64,
     KBI_REASONS_MAX = 8,
 };
 

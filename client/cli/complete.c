@@ -20,17 +20,17 @@ static const char *const grammar[] = {
     "show vendors match= offset= limit=",
     "show pools match= offset= limit=",
     "show pool POOL",
-    "show keys POOL status=normal|status=cooling|status=exceeded|status=error|status=disabled|"
-    "status=expired match= offset= limit=",
+    ("show keys POOL status=normal|status=cooling|status=exceeded|status=error|status=disabled|"
+     "status=expired match= offset= limit="),
     "show key POOL KEY",
     "show events pool=POOL key= since= limit=",
-    "add pool ANY vendor=VENDOR group= strategy=priority|strategy=spread "
-    "exceeded-recovery= error-recovery= base_url=",
+    ("add pool ANY vendor=VENDOR group= strategy=priority|strategy=spread "
+     "exceeded-recovery= error-recovery= base_url= guard=on|guard=off"),
     "add key POOL name= expires= account= weight= note= if-revision=",
-    "set pool POOL strategy=priority|strategy=spread group= exceeded-recovery= error-recovery= "
-    "base_url= guard=on|guard=off rule= rules=default if-revision=",
-    "set key POOL KEY name= expires= account= weight= note= config=merge|config=replace "
-    "if-revision=",
+    ("set pool POOL strategy=priority|strategy=spread group= exceeded-recovery= error-recovery= "
+     "base_url= guard=on|guard=off rule= rules=default if-revision="),
+    ("set key POOL KEY name= expires= account= weight= note= config=merge|config=replace "
+     "if-revision="),
     "delete pool POOL confirm=POOL if-revision=",
     "delete key POOL KEY if-revision=",
     "enable|disable key POOL KEY if-revision=",
@@ -41,8 +41,8 @@ static const char *const grammar[] = {
     "export POOL secrets=yes",
     "import POOL mode=create|mode=merge|mode=replace dry-run if-revision=",
     "watch pool=POOL since=",
-    "help show|add|set|delete|enable|disable|move|order|export|import|watch|current|"
-    "exec",
+    ("help show|add|set|delete|enable|disable|move|order|export|import|watch|current|"
+     "exec"),
     "current POOL --reveal",
     "exec POOL --",
     "quit",

@@ -56,7 +56,8 @@ static void make_pools(struct kill_test *test) {
         struct seed seed = { seed_next(&test->seed) };
         struct oracle *oracle = &test->crowd.clients[i].oracle;
         oracle_init(oracle, POOLS[i], POOLS[i + 1] == NULL, seed);
-        peer_must_with(peer, oracle_first_key(oracle), "add pool %s vendor=openai guard=off", POOLS[i]);
+        peer_must_with(peer, oracle_first_key(oracle), "add pool %s vendor=openai guard=off",
+                       POOLS[i]);
         const struct answer *shown = peer_must(peer, "json show keys %s", POOLS[i]);
         peer_must(peer, "set key %s %s name=default", POOLS[i],
                   answer_string(shown, "keys.0.name"));

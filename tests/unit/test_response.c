@@ -3,6 +3,7 @@
  * vendors, gateways and proxies put them.
  */
 #include "client/response.h"
+#include "client/excerpt.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,11 +218,11 @@ static void nest(char *body, int depth) {
 
 Test(response, deep_nesting_is_not_followed) {
     static char body[KBI_BODY_MAX];
-    nest(body, KBI_JSON_DEPTH_MAX);
+    nest(body, KBI_EXCERPT_DEPTH_MAX);
     take_body(body);
     cr_assert_not_null(response.root);
     drop();
-    nest(body, KBI_JSON_DEPTH_MAX + 1);
+    nest(body, KBI_EXCERPT_DEPTH_MAX + 1);
     take_body(body);
     cr_assert_null(response.root);
     nest(body, KBI_BODY_MAX / 2 - 1);
@@ -253,6 +254,73 @@ Test(response, only_the_first_64_kib_of_a_body_are_looked_at) {
         cr_assert_eq(response.error.code != NULL, extra == 0);
         drop();
     }
+}
+
+/* What jansson is given. */
+static const char *excerpt_of(const char *text) {
+    static char out[4000];
+    size_t length;
+    if (!kbi_excerpt(text, strlen(text), out, sizeof out - 1, &length))
+        return NULL;
+    out[length] = '\0';
+    return out;
+}
+
+Test(response, only_what_may_hold_an_errors_fields_is_parsed) {
+    static const struct {
+        const char *text, *excerpt;
+    } CASES[] = {
+        { "{\"error\" : {\"code\":1, \"x\":[{\"code\":2}], \"type\":\"t\"}} rest",
+          "{\"error\":{\"code\":1,\"type\":\"t\"}}" },
+        { "{\"x\":{\"y\":\"}\\\"\"},\"code\":null}", "{\"code\":null}" },
+        { "[ {} , [ ] , 1.5e3 , \"\\u00e9\" ]", "[{},[],1.5e3,\"\\u00e9\"]" },
+        { "{\"x\":1}", "{}" },
+        { "{\"x\":}", NULL },
+        { "{\"x\"}", NULL },
+        { "{x:1}", NULL },
+        { "{\"x\":1,}", NULL },
+        { "[1,]", NULL },
+        { "[1 2]", NULL },
+        { "[1}", NULL },
+        { "{\"code\":\"c\\\"}", NULL },
+        { "{\"code\":\"\\u12", NULL },
+        { "{\"code\":\"c\\", NULL },
+        { "[", NULL },
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        const char *excerpt = excerpt_of(CASES[i].text);
+        if (CASES[i].excerpt)
+            cr_expect(excerpt && strcmp(excerpt, CASES[i].excerpt) == 0, "%s gave %s",
+                      CASES[i].text, shown(excerpt));
+        else
+            cr_expect_null(excerpt, "%s gave %s", CASES[i].text, excerpt);
+    }
+}
+
+Test(response, long_texts_are_cut_between_characters) {
+    static const char *const UNITS[] = { "x",   "\xc3\xa9", "\xf0\x9f\x98\x80",
+                                         "\\n", "\\u00e9x", "\\ud83d\\ude00y" };
+    for (size_t i = 0; i < sizeof UNITS / sizeof *UNITS; i++)
+        for (int shift = 0; shift < 12; shift++) {
+            char body[20000] = "";
+            sprintf(body, "{\"code\":\"c\",\"message\":\"%.*s", shift, "------------");
+            for (int count = 0; count < 1000; count++)
+                strcat(body, UNITS[i]);
+            strcat(body, "\"}");
+            take_body(body);
+            cr_assert_str_eq(shown(response.error.code), "c", "%s + %d", UNITS[i], shift);
+            drop();
+        }
+}
+
+Test(response, an_error_that_is_all_fields_is_parsed_whole) {
+    static char body[20000] = "{\"error\":{\"details\":[";
+    for (int i = 0; i < 1000; i++)
+        strcat(body, "{\"msg\":\"m\"},");
+    strcat(body, "{\"reason\":\"r\"}]}}");
+    take_body(body);
+    cr_assert_eq(response.error.reason_count, 1);
+    cr_assert_str_eq(response.error.reasons[0], "r");
 }
 
 /* A page of ours that nobody may read beyond. */
