@@ -60,7 +60,9 @@ struct loop *loop_free(struct loop *loop) {
 
 int loop_add(struct loop *loop, struct loop_source *source) {
     memset(&source->internal, 0, sizeof(source->internal));
-    return loop->operations->add(loop, source);
+    int result = loop->operations->add(loop, source);
+    loop->stats.sources += result == 0;
+    return result;
 }
 
 void loop_pause(struct loop *loop, struct loop_source *source) {
@@ -142,6 +144,7 @@ static void settle(struct loop *loop, struct loop_source *source) {
     if (source->internal.closing && source->internal.pending == 0) {
         close(source->fd);
         source->fd = -1;
+        loop->stats.sources--;
         source->callbacks->on_closed(source);
     } else if (source->internal.held && !source->internal.closing) {
         if (!loop->held.first)

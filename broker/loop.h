@@ -60,6 +60,7 @@ struct loop_source {
 struct loop_stats {
     const char *name; /* "io_uring" or "epoll" */
     uint64_t turns;
+    uint64_t sources; /* added and not closed yet, or still on the way to on_closed */
     uint64_t rearmed; /* multishot operations that had ended and were started again */
 };
 

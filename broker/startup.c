@@ -304,7 +304,7 @@ void server_reload(struct server *server) {
     server->republish = true;
 }
 
-enum { LAST_COMMIT_MS = 10000 };
+enum { LAST_COMMIT_MS = 10000, LAST_TURNS = 2000 };
 
 static void finish_commits(struct server *server) {
     /* What is already true (statuses that reports changed) and what was asked for goes to the disk.
@@ -343,9 +343,10 @@ void server_shut_down(struct server *server) {
             loop_close(server->loop, &server->signal_source);
         if (server->commit_source.owner)
             loop_close(server->loop, &server->commit_source);
-        /* The loop lets go of what was closed. */
-        for (int turn = 0; turn < 8; turn++)
-            loop_turn(server->loop, 0);
+        /* Until it has let go of everything that was closed; it may need some turns for thousands.
+         */
+        for (int turn = 0; turn < LAST_TURNS && loop_stats(server->loop)->sources; turn++)
+            loop_turn(server->loop, moment_now().mono_ms + 1);
         loop_free(server->loop);
     }
     server->gathering = group_free(server->gathering);

@@ -77,19 +77,13 @@ static bool take_string(struct copy *copy) {
 }
 
 static bool is_wanted(const char *name, size_t length) {
-    static const struct {
-        const char *text;
-        size_t length;
-    } NAMES[] = {
-#define NAME(text) { text, sizeof text - 1 }
-        NAME("error"),      NAME("errors"),   NAME("code"),       NAME("type"),
-        NAME("__type"),     NAME("status"),   NAME("reason"),     NAME("message"),
-        NAME("detail"),     NAME("msg"),      NAME("retryDelay"), NAME("details"),
-        NAME("innererror"), NAME("metadata"), NAME("error_code"), NAME("error_type"),
-#undef NAME
+    static const char NAMES[][16] = {
+        "error",      "errors",   "code",       "type",       "__type",  "status",
+        "reason",     "message",  "detail",     "msg",        "details", "retryDelay",
+        "innererror", "metadata", "error_code", "error_type",
     };
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
-        if (NAMES[i].length == length && memcmp(NAMES[i].text, name, length) == 0)
+    for (size_t i = 0; length < sizeof NAMES[0] && i < sizeof NAMES / sizeof NAMES[0]; i++)
+        if (memcmp(NAMES[i], name, length) == 0 && NAMES[i][length] == '\0')
             return true;
     return false;
 }

@@ -78,7 +78,7 @@ typedef enum kb_outcome {
     KB_PERMISSION = 3, /* this key may not do this request or use this model */
     KB_QUOTA = 4,      /* balance or spending cap used up; concerns the whole account */
     KB_RATE = 5,       /* too fast; the key cools until the hint */
-    KB_OVERLOAD = 6,   /* the vendor's own trouble: another key will not help */
+    KB_OVERLOAD = 6,   /* the vendor's own trouble: only a key of another base_url helps */
     KB_REQUEST = 7,    /* the caller's mistake; never costs a key anything */
     KB_NETWORK = 8     /* no answer at all */
 } kb_outcome;
@@ -251,7 +251,9 @@ KB_API const kb_key *kb_next(kb_reader *reader, kb_attempt *attempt);
  * cannot be sent now is kept, coalesced per key, and sent with a later report, kb_wait or
  * kb_health. After KB_NEXT_KEY this reader skips the key at once, without waiting for the broker,
  * until the broker has judged the report or the hint (without one, 30 s) has passed. KB_SUCCESS is
- * sent only while the key is in backoff. An unknown outcome or reader yields KB_GIVE_UP.
+ * sent only while the key is in backoff or its endpoint in trouble. KB_OVERLOAD and KB_NETWORK
+ * concern the endpoint: KB_NEXT_KEY while a usable key has another base_url that did not fail this
+ * reader in the last 10 s, else KB_RETRY_LATER. An unknown outcome or reader yields KB_GIVE_UP.
  */
 KB_API kb_verdict kb_report(kb_reader *reader, kb_ticket ticket, kb_outcome outcome,
                             uint64_t hint_ms);
