@@ -80,7 +80,7 @@ static bool is_wanted(const char *name, size_t length) {
     static const char NAMES[][16] = {
         "error",      "errors",   "code",       "type",       "__type",  "status",
         "reason",     "message",  "detail",     "msg",        "details", "retryDelay",
-        "innererror", "metadata", "error_code", "error_type",
+        "innererror", "metadata", "error_code", "error_type", "Message",
     };
     for (size_t i = 0; length < sizeof NAMES[0] && i < sizeof NAMES / sizeof NAMES[0]; i++)
         if (memcmp(NAMES[i], name, length) == 0 && NAMES[i][length] == '\0')

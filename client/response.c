@@ -227,7 +227,7 @@ static void take_fields(struct kbi_error_fields *fields, const json_t *error) {
     fields->code = code_of(error, "code", fields->code_number, sizeof fields->code_number);
     fields->type = first_of(text_of(error, "type"), after_hash(text_of(error, "__type")));
     fields->status = code_of(error, "status", fields->status_number, sizeof fields->status_number);
-    fields->message = text_of(error, "message");
+    fields->message = first_of(text_of(error, "message"), text_of(error, "Message")); /* AWS */
     if (!fields->message)
         fields->message = first_of(text_of(error, "detail"), text_of(error, "msg"));
     add_reason(fields, text_of(error, "reason"));

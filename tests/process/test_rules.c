@@ -168,7 +168,7 @@ TEST_BOTH_LOOPS(rules, the_vendors_own_reach_the_worker_and_fit_what_the_vendor_
           "HTTP/1.1 400 Bad Request\r\nX-Amzn-ErrorType: "
           "ServiceQuotaExceededException:http://internal.amazon.com/\r\n\r\n",
           "{\"message\":\"no more\"}", KB_QUOTA, KB_CONCERNS_ACCOUNT },
-        { "bedrock", 403, NULL, "{\"message\":\"Bearer Token has expired\"}", KB_INVALID,
+        { "bedrock", 403, NULL, "{\"Message\":\"Bearer Token has expired\"}", KB_INVALID,
           KB_CONCERNS_KEY },
         { "dashscope", 429, NULL,
           "{\"error\":{\"message\":\"Too fast\",\"type\":\"insufficient_quota\",\"code\":"
