@@ -271,6 +271,11 @@ enum report_fate model_report(struct model *model, const struct cause *cause,
         return FATE_FORGED;
     if (!model_is_stale(key, report))
         key->state.reports[report->outcome] += report->count;
+    /* A rule may say that an answer which looks like a failure concerns the request alone. */
+    bool harmless = report->scope == KB_SCOPE_REQUEST && report->outcome != KB_PERMISSION &&
+                    report->outcome != KB_SUCCESS;
+    if (harmless)
+        return FATE_NOTED;
     switch (report->outcome) {
     case KB_SUCCESS:
         return report_success(key, report, set);

@@ -272,7 +272,8 @@ static void judge_failure(kb_reader *reader, const struct kb_report_message *mes
     result->verdict = KB_NEXT_KEY;
     /* A renewed key needs no skip, unless this reader has not been able to read what is new. */
     bool renewed = result->stale && reader->sync_error == 0;
-    if (message->outcome == KB_PERMISSION || renewed || kb_word_id(word) != message->key_id)
+    if (message->outcome == KB_PERMISSION || message->scope == KB_SCOPE_REQUEST || renewed ||
+        kb_word_id(word) != message->key_id)
         return;
     uint64_t skip_ms = hinted ? message->hint_ms : KBI_SKIP_MS;
     kbi_skip_add(&reader->skips, &(struct skip){ .id = message->key_id,

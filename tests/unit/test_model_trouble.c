@@ -193,3 +193,22 @@ Test(endpoint, more_endpoints_than_are_remembered_do_no_harm) {
     cr_assert_not(trouble_endpoint_failed(&trouble, 500, 1001));
     cr_assert(trouble_endpoint_failed(&trouble, 500, 1002));
 }
+
+/* ---- requests ---- */
+
+Test(guard, what_a_rule_says_of_the_request_alone_costs_no_key_anything) {
+    static const kb_outcome OUTCOMES[] = { KB_INVALID, KB_QUOTA,    KB_RATE,
+                                           KB_REQUEST, KB_OVERLOAD, KB_NETWORK };
+    for (size_t i = 0; i < sizeof OUTCOMES / sizeof *OUTCOMES; i++) {
+        struct report report = { .key_id = keys[0]->record->id,
+                                 .generation = f.generation,
+                                 .hint_ms = KB_NO_HINT,
+                                 .outcome = OUTCOMES[i],
+                                 .scope = KB_SCOPE_REQUEST,
+                                 .count = 1,
+                                 .vendor_code = "" };
+        for (int again = 0; again < 4; again++)
+            cr_assert_eq(fixture_report_full(&f, pool, report), FATE_NOTED);
+        expect_status(0, KB_STATUS_NORMAL);
+    }
+}
