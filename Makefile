@@ -41,10 +41,10 @@ CLI_SRC := $(wildcard client/cli/*.c)
 WORKER_SRC := $(wildcard client/examples/*.c)
 DEMO_SRC := $(wildcard bench/demo/*.c)
 # A file called *_main.c in tests/support is a program of its own, or brings a main of its own.
-# slow_disk.c is a shared object that tests preload into brokers.
-SUPPORT_SRC := $(filter-out %_main.c %/slow_disk.c,$(wildcard tests/support/*.c))
+# slow_disk.c is a shared object that tests preload into brokers; standin_*.c are the stand-in's.
+STANDIN_SRC := tests/support/vendor_standin_main.c $(wildcard tests/support/standin_*.c)
+SUPPORT_SRC := $(filter-out %_main.c %/slow_disk.c $(STANDIN_SRC),$(wildcard tests/support/*.c))
 SLOW_DISK_SRC := tests/support/slow_disk.c
-STANDIN_SRC := tests/support/vendor_standin_main.c
 TEST_SRC := $(wildcard tests/unit/test_*.c tests/process/test_*.c)
 # bench_NAME.c is a program's main, everything else there is common to them.
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)

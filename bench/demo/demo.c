@@ -39,6 +39,9 @@ struct demo {
     unsigned worker; /* whose lines are being read */
     uint64_t wasted; /* calls that the vendor refused, as it counted them */
     uint64_t served;
+    unsigned began_late;      /* requests with a key that had been benched for a while */
+    unsigned arrived_late;    /* … when they came to the vendor's turn */
+    uint64_t latest_us;       /* of those that began */
     uint64_t answered_before; /* at the last line */
     uint64_t printed_ms;
     unsigned counted_before;
@@ -56,7 +59,7 @@ static uint64_t now_ms(void) {
 
 struct text {
     size_t length;
-    char bytes[64 * 1024];
+    char bytes[256 * 1024];
 };
 
 static size_t on_text(char *data, size_t size, size_t count, void *userdata) {
@@ -106,6 +109,43 @@ static int read_vendor(struct demo *demo) {
     demo->wasted = wasted;
     demo->served = served;
     json_decref(stats);
+    return 0;
+}
+
+/* When a request began, the worker wrote into it; when it arrived, the vendor knows. */
+static int count_late(struct demo *demo, const char *key) {
+    static struct text text;
+    char request[128];
+    snprintf(request, sizeof(request), "refusals?key=sk-demo-%s", key);
+    if (control(demo, request, &text) != 0)
+        return -1;
+    json_t *refusals = json_loadb(text.bytes, text.length, 0, NULL);
+    size_t i;
+    json_t *times;
+    json_array_foreach(json_object_get(refusals, "at"), i, times) {
+        uint64_t us;
+        uint64_t arrived_ns = (uint64_t)json_integer_value(json_array_get(times, 0));
+        uint64_t begun_ns = (uint64_t)json_integer_value(json_array_get(times, 1));
+        demo->arrived_late += failovers_is_late(&demo->failovers, key, arrived_ns, &us);
+        if (!failovers_is_late(&demo->failovers, key, begun_ns, &us))
+            continue;
+        demo->began_late++;
+        if (us > demo->latest_us)
+            demo->latest_us = us;
+    }
+    json_decref(refusals);
+    return 0;
+}
+
+static int count_all_late(struct demo *demo, unsigned seconds) {
+    for (size_t i = 0; script_keys[i]; i++)
+        if (count_late(demo, script_keys[i]) != 0)
+            return -1;
+    for (size_t i = 0; i < script_step_count; i++) {
+        const struct step *step = &script_steps[i];
+        if (step->input && step->at_ms < seconds * 1000 && count_late(demo, step->input) != 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -209,6 +249,14 @@ static bool print_summary(const struct demo *demo, uint64_t ran_ms, double publi
            " calls wasted on a bad key (%.2f %%): on their way when it died; every one "
            "was retried\n",
            demo->wasted, calls ? 100.0 * (double)demo->wasted / (double)calls : 0);
+    printf("  %u of %" PRIu64 " requests began on a key later than %d µs after it was benched "
+           "(%d workers with %d in flight\n    each)",
+           demo->began_late, calls, GRACE_US, WORKERS, IN_FLIGHT);
+    if (demo->began_late > 0)
+        printf(", the last one after %" PRIu64 " µs", demo->latest_us);
+    printf("; %u arrived at the vendor so late, by the vendor's clock\n", demo->arrived_late);
+    printf("  %s\n", sum.failed == 0 ? "No user request failed while another key was usable."
+                                     : "User requests failed: see above.");
     return sum.failed == 0 && failovers->count > 0 && sum.ok > 0;
 }
 
@@ -313,7 +361,8 @@ static int perform(struct demo *demo, const char *build, unsigned seconds) {
     uint64_t ran_ms = now_ms() - begun_ms;
     end_workers(demo);
     double publish_us = result == 0 ? stage_publish_us(&demo->stage) : 0;
-    bool shown = result == 0 && read_vendor(demo) == 0 && print_summary(demo, ran_ms, publish_us);
+    bool shown = result == 0 && read_vendor(demo) == 0 && count_all_late(demo, seconds) == 0 &&
+                 print_summary(demo, ran_ms, publish_us);
     int closed = stage_close(&demo->stage);
     if (result > 0)
         return 130;

@@ -2,10 +2,10 @@
  * What the example worker tells whoever watches it: JSON objects on stdout, one a line. Only for
  * `worker --stats`; a worker of your own needs none of this.
  *
- *     {"type":"stats","at_ns":…,"requests":…,"ok":…,"failed":…,"failed_usable":…,"retries":…,
- *      "in_flight":…,"waiting":…,"key":"first"}                        once a second, and at the
- * end
- *     {"type":"report","at_ns":…,"key":"first","outcome":"quota"}      just before kb_report
+ *     {"type":"stats","at_ns":…,"requests":…,"ok":…,"failed":…,"failed_usable":…,"broken":…,
+ *      "retries":…,"in_flight":…,"waiting":…,"key":"first"}     once a second, and at the end
+ *     {"type":"report","at_ns":…,"key":"first","outcome":"quota","code":…}     the time is taken
+ *                                                               just before kb_report_http
  *     {"type":"switch","at_ns":…,"from":"first","to":"second"}         the watcher thread saw it
  *
  * Times are CLOCK_MONOTONIC, which all processes of a host share.

@@ -1,19 +1,23 @@
 /*
  * An inference worker: many chat completions in flight over one libcurl multi handle, one thread,
- * one kb_reader. Copy it.
+ * one kb_reader, with whichever vendor the pool's keys belong to. Copy it.
  *
- *     worker [-r RUNTIME_DIR] [-n IN_FLIGHT] [--seconds N] [--patience SECONDS] [--stats] POOL
+ *     worker [-r RUNTIME_DIR] [-n IN_FLIGHT] [--model NAME] [--stream] [--requests N] [--seconds N]
+ *            [--patience SECONDS] [--stats] POOL
  *
  * What to take from it:
  *   - a kb_attempt belongs to one user request and lives over its retries; kb_next then never hands
  *     the same key to that request twice, however many requests share the reader;
  *   - the key's strings are used at once (libcurl copies them); only the 16-byte ticket is kept
  *     until the answer is there;
- *   - every answer is reported, successes too (the library sends only what the broker needs to
- *     know), and the verdict says what to do with the request;
+ *   - every answer goes to kb_report_http as it came, good ones too (the library sends only what
+ *     the broker needs to know), and the verdict says what to do with the request;
+ *   - a stream is reported when its first event is there, before anything of it is passed on; from
+ *     then on the request stays with its key, because the user has seen half an answer;
  *   - when no key is usable nothing spins: kb_recovers_in_ms says for how long, and kb_wait sleeps
  *     until the pool changed.
- * --stats is for watching it (feed.h). It makes requests until SIGTERM, SIGINT or --seconds.
+ * --stats is for watching it (feed.h). It makes requests until SIGTERM, SIGINT, --requests or
+ * --seconds.
  */
 #include <signal.h>
 #include <stdbool.h>
@@ -26,11 +30,14 @@
 #include <jansson.h>
 #include <keybroker.h>
 
+#include "chat.h"
 #include "feed.h"
 
 enum {
     BODY_MAX = 16 * 1024, /* of an answer that we keep; an error fits easily */
-    REST_MS = 50,         /* first backoff, doubled at each */
+    HEADERS_MAX = 8 * 1024,
+    QUESTION_MAX = 1024,
+    REST_MS = 50, /* first backoff, doubled at each */
     REST_MAX_MS = 5000,
     POLL_MS = 100,
     IN_FLIGHT_MAX = 1024,
@@ -40,33 +47,43 @@ enum phase { PHASE_START, PHASE_FLYING, PHASE_RESTING, PHASE_DONE };
 
 /* One user request with all its tries. */
 struct request {
+    struct worker *worker;
     CURL *easy;
-    struct curl_slist *headers;
+    struct curl_slist *list; /* of headers to send */
     enum phase phase;
     kb_attempt attempt;
     kb_ticket ticket;
     char key_name[65]; /* for the feed only */
     unsigned rests;
-    bool starved;      /* rests because no key was usable */
-    uint64_t due_ms;   /* when resting: until then */
-    uint64_t begun_ms; /* the first try */
-    size_t body_length;
+    bool starved;       /* rests because no key was usable */
+    bool reported;      /* this try's answer, and then: */
+    kb_verdict verdict; /* what to do */
+    uint64_t wait_ms;   /* how long the vendor asks to wait; KB_NO_HINT = it does not */
+    bool streaming;     /* a good stream began: no other key may take over */
+    uint64_t due_ms;    /* when resting: until then */
+    uint64_t begun_ms;  /* the first try */
+    size_t body_length, headers_length;
+    char question[QUESTION_MAX];
     char body[BODY_MAX];
+    char headers[HEADERS_MAX];
 };
 
 struct worker {
     const char *pool;
+    const char *model;
     kb_options options;
     unsigned in_flight_max;
-    uint64_t end_ms; /* 0 = none */
+    uint64_t requests_max; /* 0 = no end */
+    uint64_t end_ms;       /* 0 = none */
     uint64_t patience_ms;
+    bool stream;
     bool stats;
     kb_reader *reader;
     CURLM *multi;
     struct request *requests;
     unsigned flying;
     unsigned starved;
-    uint64_t begun, ok, failed, failed_usable, retries;
+    uint64_t begun, ok, failed, failed_usable, broken, retries;
     uint64_t next_stats_ms;
 };
 
@@ -81,40 +98,7 @@ static uint64_t now_ms(void) {
     return feed_now_ns() / 1000000;
 }
 
-/* ---- what an answer means ---- */
-
-static size_t on_body(char *data, size_t size, size_t count, void *userdata) {
-    struct request *request = userdata;
-    size_t length = size * count;
-    size_t room = sizeof(request->body) - request->body_length;
-    size_t kept = length < room ? length : room;
-    memcpy(request->body + request->body_length, data, kept);
-    request->body_length += kept;
-    return length;
-}
-
-/* Is {"error":{"code":…}} in the answer this code? */
-static bool has_code(const struct request *request, const char *code) {
-    json_t *body = json_loadb(request->body, request->body_length, 0, NULL);
-    const char *found = json_string_value(json_object_get(json_object_get(body, "error"), "code"));
-    bool equal = found && strcmp(found, code) == 0;
-    json_decref(body);
-    return equal;
-}
-
-static kb_outcome classify(const struct request *request, CURLcode result, long status) {
-    if (result != CURLE_OK)
-        return KB_NETWORK;
-    if (status >= 200 && status < 300)
-        return KB_SUCCESS;
-    if (status == 429)
-        return has_code(request, "insufficient_quota") ? KB_QUOTA : KB_RATE;
-    if (status == 401)
-        return KB_INVALID;
-    if (status == 403)
-        return KB_PERMISSION;
-    return status >= 500 ? KB_OVERLOAD : KB_REQUEST;
-}
+/* ---- the answer ---- */
 
 static const char *outcome_name(kb_outcome outcome) {
     static const char *const names[] = { "?",    "success",  "invalid", "permission", "quota",
@@ -122,11 +106,69 @@ static const char *outcome_name(kb_outcome outcome) {
     return outcome >= 1 && outcome <= KB_NETWORK ? names[outcome] : names[0];
 }
 
+/* Hand over what came, once a try. `arrived` false: there was no answer, or no end of it. */
+static kb_verdict request_report(struct request *request, bool arrived) {
+    struct worker *worker = request->worker;
+    if (request->reported)
+        return request->verdict;
+    long status = 0;
+    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+    uint64_t at_ns = worker->stats ? feed_now_ns() : 0;
+
+    kb_http_response response = KB_HTTP_RESPONSE_INIT;
+    kb_report_info info = KB_REPORT_INFO_INIT;
+    response.status = arrived ? (int)status : 0;
+    response.headers = request->headers;
+    response.body = request->body;
+    response.body_len = request->body_length;
+    request->verdict = kb_report_http(worker->reader, request->ticket, &response, &info);
+    request->wait_ms = info.wait_ms;
+    request->reported = true;
+
+    if (worker->stats && info.outcome != KB_SUCCESS)
+        feed_print(json_pack("{s:s, s:I, s:s, s:s, s:s}", "type", "report", "at_ns",
+                             (json_int_t)at_ns, "key", request->key_name, "outcome",
+                             outcome_name(info.outcome), "code", info.code));
+    return request->verdict;
+}
+
+static size_t keep(char *to, size_t *length, size_t size, const char *data, size_t count) {
+    size_t kept = count < size - *length ? count : size - *length;
+    memcpy(to + *length, data, kept);
+    *length += kept;
+    return count;
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *userdata) {
+    struct request *request = userdata;
+    if (size * count >= 5 && memcmp(data, "HTTP/", 5) == 0)
+        request->headers_length = 0; /* what came before was an interim answer's */
+    keep(request->headers, &request->headers_length, sizeof(request->headers) - 1, data,
+         size * count);
+    request->headers[request->headers_length] = '\0';
+    return size * count;
+}
+
+/* Returning less than what came ends the transfer: the request goes on as the verdict says. */
+static size_t on_body(char *data, size_t size, size_t count, void *userdata) {
+    struct request *request = userdata;
+    long status = 0;
+    if (!request->streaming)
+        keep(request->body, &request->body_length, sizeof(request->body), data, size * count);
+    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (!request->worker->stream || request->streaming || status < 200 || status > 299 ||
+        !chat_stream_began(request->body, request->body_length))
+        return size * count;
+    request->streaming = request_report(request, true) == KB_OK;
+    return request->streaming ? size * count : 0;
+}
+
 /* ---- one request ---- */
 
 static void request_begin(struct worker *worker, struct request *request) {
     request->attempt = (kb_attempt)KB_ATTEMPT_INIT;
     request->phase = PHASE_START;
+    request->streaming = false;
     request->rests = 0;
     request->begun_ms = now_ms();
     worker->begun++;
@@ -178,6 +220,32 @@ static void request_starve(struct worker *worker, struct request *request) {
     request_rest(worker, request, ms < REST_MAX_MS ? ms : REST_MAX_MS);
 }
 
+/* Everything that depends on the key. libcurl copies the URL only. */
+static bool request_prepare(struct request *request, const kb_key *key) {
+    const struct worker *worker = request->worker;
+    const struct chat *chat = chat_of(key);
+    char url[2048];
+    curl_slist_free_all(request->list);
+    request->list = curl_slist_append(NULL, "Content-Type: application/json");
+    struct curl_slist *list = curl_slist_append(request->list, key->auth_header);
+    if (list && chat->header)
+        list = curl_slist_append(request->list, chat->header);
+    if (list && worker->stats) { /* whoever watches compares it with when the key was benched */
+        char begun[48];
+        snprintf(begun, sizeof(begun), "X-Begun-Ns: %llu", (unsigned long long)feed_now_ns());
+        list = curl_slist_append(request->list, begun);
+    }
+    if (!request->list || !list ||
+        !chat_url(chat, key, worker->model, worker->stream, url, sizeof(url)) ||
+        !chat_body(chat, worker->model, "Hello", worker->stream, request->question,
+                   sizeof(request->question)))
+        return false;
+    curl_easy_setopt(request->easy, CURLOPT_URL, url);
+    curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER, request->list);
+    curl_easy_setopt(request->easy, CURLOPT_POSTFIELDS, request->question);
+    return true;
+}
+
 /* Send the request with the next key that it may use. */
 static void request_try(struct worker *worker, struct request *request) {
     const kb_key *key = kb_next(worker->reader, &request->attempt);
@@ -185,65 +253,52 @@ static void request_try(struct worker *worker, struct request *request) {
         request_starve(worker, request);
         return;
     }
-    char url[2048];
-    int length = snprintf(url, sizeof(url), "%s/chat/completions", key->base_url);
-    curl_slist_free_all(request->headers);
-    request->headers = curl_slist_append(NULL, "Content-Type: application/json");
-    struct curl_slist *headers = curl_slist_append(request->headers, key->auth_header);
-    if (!request->headers || !headers || length >= (int)sizeof(url)) {
+    if (!request_prepare(request, key)) {
         request_end(worker, request, false);
         return;
     }
-    curl_easy_setopt(request->easy, CURLOPT_URL, url);
-    curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER, headers);
     request->ticket = key->ticket;
     snprintf(request->key_name, sizeof(request->key_name), "%s", key->name);
     request->body_length = 0;
+    request->headers_length = 0;
+    request->headers[0] = '\0';
+    request->reported = false;
     request->starved = false;
     request->phase = PHASE_FLYING;
     curl_multi_add_handle(worker->multi, request->easy);
     worker->flying++;
 }
 
-/* The answer is there, or there will be none: report it and do as the verdict says. */
+/* The answer is there, or there will be none: do as the verdict says. */
 static void request_answered(struct worker *worker, struct request *request, CURLcode result) {
-    long status = 0;
-    curl_off_t retry_after_s = 0;
-    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(request->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+    kb_verdict verdict = request_report(request, result == CURLE_OK);
     curl_multi_remove_handle(worker->multi, request->easy);
     worker->flying--;
-
-    kb_outcome outcome = classify(request, result, status);
-    uint64_t hint_ms = retry_after_s > 0 ? (uint64_t)retry_after_s * 1000 : KB_NO_HINT;
-    uint64_t reported_ns = worker->stats ? feed_now_ns() : 0;
-    kb_verdict verdict = kb_report(worker->reader, request->ticket, outcome, hint_ms);
-    if (worker->stats && outcome != KB_SUCCESS)
-        feed_print(json_pack("{s:s, s:I, s:s, s:s}", "type", "report", "at_ns",
-                             (json_int_t)reported_ns, "key", request->key_name, "outcome",
-                             outcome_name(outcome)));
-    switch (verdict) {
-    case KB_OK:
-        request_end(worker, request, true);
+    if (request->streaming && result != CURLE_OK) {
+        kb_report(worker->reader, request->ticket, KB_NETWORK, KB_NO_HINT);
+        request->phase = PHASE_DONE;
+        worker->broken++;
         return;
+    }
+    worker->retries += verdict == KB_NEXT_KEY || verdict == KB_RETRY_LATER;
+    switch (verdict) {
     case KB_NEXT_KEY:
-        worker->retries++;
         request_try(worker, request);
         return;
     case KB_RETRY_LATER:
-        worker->retries++;
-        request_rest(worker, request, hint_ms == KB_NO_HINT ? backoff_ms(request) : hint_ms);
+        request_rest(worker, request,
+                     request->wait_ms == KB_NO_HINT ? backoff_ms(request) : request->wait_ms);
         return;
+    case KB_OK:
     case KB_GIVE_UP:
     default:
-        request_end(worker, request, false);
+        request_end(worker, request, verdict == KB_OK);
         return;
     }
 }
 
-static int request_init(struct request *request) {
-    static const char question[] =
-        "{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}";
+static int request_init(struct worker *worker, struct request *request) {
+    request->worker = worker;
     request->phase = PHASE_DONE;
     request->easy = curl_easy_init();
     if (!request->easy)
@@ -251,7 +306,8 @@ static int request_init(struct request *request) {
     curl_easy_setopt(request->easy, CURLOPT_PRIVATE, request);
     curl_easy_setopt(request->easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(request->easy, CURLOPT_WRITEDATA, request);
-    curl_easy_setopt(request->easy, CURLOPT_POSTFIELDS, question);
+    curl_easy_setopt(request->easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(request->easy, CURLOPT_HEADERDATA, request);
     curl_easy_setopt(request->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(request->easy, CURLOPT_TIMEOUT_MS, 60000L);
     return 0;
@@ -261,12 +317,22 @@ static int request_init(struct request *request) {
 
 static void print_stats(struct worker *worker) {
     const kb_key *key = kb_current(worker->reader);
-    feed_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:s}", "type", "stats",
+    feed_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:s}", "type", "stats",
                          "at_ns", (json_int_t)feed_now_ns(), "requests", (json_int_t)worker->begun,
                          "ok", (json_int_t)worker->ok, "failed", (json_int_t)worker->failed,
-                         "failed_usable", (json_int_t)worker->failed_usable, "retries",
-                         (json_int_t)worker->retries, "in_flight", (int)worker->flying, "waiting",
-                         (int)worker->starved, "key", key ? key->name : ""));
+                         "failed_usable", (json_int_t)worker->failed_usable, "broken",
+                         (json_int_t)worker->broken, "retries", (json_int_t)worker->retries,
+                         "in_flight", (int)worker->flying, "waiting", (int)worker->starved, "key",
+                         key ? key->name : ""));
+}
+
+static bool may_begin(const struct worker *worker) {
+    return worker->requests_max == 0 || worker->begun < worker->requests_max;
+}
+
+static bool all_done(const struct worker *worker) {
+    return worker->requests_max != 0 &&
+           worker->ok + worker->failed + worker->broken >= worker->requests_max;
 }
 
 /* Begin, go on with and retry whatever is due. Returns the time of the next that is not, or 0. */
@@ -276,7 +342,7 @@ static uint64_t start_due(struct worker *worker, bool accepting) {
     worker->starved = 0;
     for (unsigned i = 0; i < worker->in_flight_max; i++) {
         struct request *request = &worker->requests[i];
-        if (request->phase == PHASE_DONE && accepting)
+        if (request->phase == PHASE_DONE && accepting && may_begin(worker))
             request_begin(worker, request);
         if (request->phase == PHASE_START ||
             (request->phase == PHASE_RESTING && request->due_ms <= now))
@@ -327,7 +393,7 @@ static void work(struct worker *worker) {
     for (;;) {
         uint64_t now = now_ms();
         bool accepting = !stopping && (worker->end_ms == 0 || now < worker->end_ms);
-        if (!accepting && worker->flying == 0)
+        if ((!accepting && worker->flying == 0) || all_done(worker))
             break;
         uint64_t next_ms = start_due(worker, accepting);
         int running = 0;
@@ -354,14 +420,14 @@ static int worker_init(struct worker *worker) {
         return KB_ENOMEM;
     curl_multi_setopt(worker->multi, CURLMOPT_MAXCONNECTS, (long)worker->in_flight_max);
     for (unsigned i = 0; i < worker->in_flight_max && error == 0; i++)
-        error = request_init(&worker->requests[i]);
+        error = request_init(worker, &worker->requests[i]);
     return error;
 }
 
 static void worker_deinit(struct worker *worker) {
     for (unsigned i = 0; worker->requests && i < worker->in_flight_max; i++) {
         curl_easy_cleanup(worker->requests[i].easy);
-        curl_slist_free_all(worker->requests[i].headers);
+        curl_slist_free_all(worker->requests[i].list);
     }
     free(worker->requests);
     curl_multi_cleanup(worker->multi);
@@ -372,8 +438,8 @@ static bool parse_arguments(struct worker *worker, int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i];
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (strcmp(word, "--stats") == 0) {
-            worker->stats = true;
+        if (strcmp(word, "--stats") == 0 || strcmp(word, "--stream") == 0) {
+            *(word[4] == 'a' ? &worker->stats : &worker->stream) = true;
             continue;
         }
         if (word[0] != '-') {
@@ -389,6 +455,10 @@ static bool parse_arguments(struct worker *worker, int argc, char **argv) {
             worker->options.runtime_dir = value;
         else if (strcmp(word, "-n") == 0)
             worker->in_flight_max = (unsigned)strtoul(value, NULL, 10);
+        else if (strcmp(word, "--model") == 0)
+            worker->model = value;
+        else if (strcmp(word, "--requests") == 0)
+            worker->requests_max = strtoull(value, NULL, 10);
         else if (strcmp(word, "--seconds") == 0)
             worker->end_ms = now_ms() + strtoull(value, NULL, 10) * 1000;
         else if (strcmp(word, "--patience") == 0)
@@ -402,8 +472,8 @@ static bool parse_arguments(struct worker *worker, int argc, char **argv) {
 int main(int argc, char **argv) {
     struct worker worker = { .options = KB_OPTIONS_INIT, .in_flight_max = 8, .patience_ms = 30000 };
     if (!parse_arguments(&worker, argc, argv)) {
-        fprintf(stderr, "usage: worker [-r RUNTIME_DIR] [-n IN_FLIGHT] [--seconds N] "
-                        "[--patience SECONDS] [--stats] POOL\n");
+        fprintf(stderr, "usage: worker [-r RUNTIME_DIR] [-n IN_FLIGHT] [--model NAME] [--stream] "
+                        "[--requests N] [--seconds N] [--patience SECONDS] [--stats] POOL\n");
         return 2;
     }
     struct sigaction action = { .sa_handler = on_signal };
@@ -424,10 +494,11 @@ int main(int argc, char **argv) {
     if (error == 0 && worker.stats)
         print_stats(&worker);
     else if (error == 0)
-        printf("%llu requests, %llu answered, %llu failed, %llu retries\n",
+        printf("%llu requests, %llu answered, %llu failed, %llu broke off, %llu retries\n",
                (unsigned long long)worker.begun, (unsigned long long)worker.ok,
-               (unsigned long long)worker.failed, (unsigned long long)worker.retries);
+               (unsigned long long)worker.failed, (unsigned long long)worker.broken,
+               (unsigned long long)worker.retries);
     worker_deinit(&worker);
     curl_global_cleanup();
-    return error != 0 || worker.failed > 0 ? 1 : 0;
+    return error != 0 || worker.failed > 0 || worker.broken > 0 ? 1 : 0;
 }
