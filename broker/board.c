@@ -227,11 +227,14 @@ void board_set_catalog(struct board *board, uint64_t version, uint64_t size, uin
     assert(version != 0);
     assert(slot_count <= KB_BOARD_SLOTS_MAX);
     struct kb_board *shared = board->shared;
-    atomic_store_explicit(&shared->catalog_version, 0, memory_order_relaxed);
-    atomic_store_explicit(&shared->catalog_size, size, memory_order_release);
-    atomic_store_explicit(&shared->catalog_checksum, checksum, memory_order_release);
+    uint32_t other = 1 - (atomic_load_explicit(&shared->catalog_index, memory_order_relaxed) & 1);
+    struct kb_board_catalog *catalog = &shared->catalogs[other];
     atomic_store_explicit(&shared->slot_count, slot_count, memory_order_release);
-    atomic_store_explicit(&shared->catalog_version, version, memory_order_release);
+    atomic_store_explicit(&catalog->version, 0, memory_order_relaxed);
+    atomic_store_explicit(&catalog->size, size, memory_order_release);
+    atomic_store_explicit(&catalog->checksum, checksum, memory_order_release);
+    atomic_store_explicit(&catalog->version, version, memory_order_release);
+    atomic_store_explicit(&shared->catalog_index, other, memory_order_release);
 }
 
 void board_announce(struct board *board, uint64_t generation, const struct board_hint *hint) {

@@ -243,7 +243,7 @@ void publication_announce(struct publication *pub, uint64_t generation, struct m
                                .position = choice,
                                .until_ms = earliest_recovery(pub, choice) };
     const struct kb_board *shared = pub->board.shared;
-    uint64_t old_version = atomic_load_explicit(&shared->catalog_version, memory_order_relaxed);
+    uint64_t old_version = kb_board_catalog_version(shared);
     if (old_version != pub->catalog_version)
         board_set_catalog(&pub->board, pub->catalog_version, pub->catalog_size,
                           pub->catalog_checksum, pub->slot_count);

@@ -43,16 +43,8 @@ struct published {
 
 /* False while the broker is in the middle of changing it (keybroker_shared/board.h). */
 static bool read_published(const struct kb_board *board, struct published *ret_published) {
-    struct published now = {
-        .version = atomic_load_explicit(&board->catalog_version, memory_order_acquire),
-        .size = atomic_load_explicit(&board->catalog_size, memory_order_acquire),
-        .checksum = atomic_load_explicit(&board->catalog_checksum, memory_order_acquire),
-    };
-    if (now.version == 0 ||
-        now.version != atomic_load_explicit(&board->catalog_version, memory_order_relaxed))
-        return false;
-    *ret_published = now;
-    return true;
+    return kb_board_read_catalog(board, &ret_published->version, &ret_published->size,
+                                 &ret_published->checksum);
 }
 
 uint64_t kbi_account_hash(const char *account) {

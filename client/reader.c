@@ -76,8 +76,7 @@ static bool board_is_dead(const kb_reader *reader) {
 /* 0 when the board's catalog is the attached one, or none can be had at the moment. */
 static int follow_catalog(kb_reader *reader) {
     const struct attachment *attachment = &reader->attachment;
-    uint64_t version =
-        atomic_load_explicit(&attachment->board->catalog_version, memory_order_acquire);
+    uint64_t version = kb_board_catalog_version(attachment->board);
     struct catalog *catalog;
 
     if (version == reader->catalog->version)

@@ -11,17 +11,18 @@
  *   offset 4096  65,536 slots of 32 bytes, sparse; only the first slot_count are allocated
  *
  * Order of stores for a status change: deadline, valid_since, backoff, status (release), hint,
- * generation (release). For a publish: rename the catalog in, statuses, catalog_version 0,
- * catalog_size, catalog_checksum, slot_count, catalog_version, hint, generation, unlink the old
- * catalog. A reader that finds version 0, or another version after reading size and checksum than
- * before, has met a publish half-way and keeps what it has until the next generation. Order of
- * loads: generation (acquire), the rest; a reader caches the first generation that it read, so one
- * that mixed two moments looks again at the next generation.
+ * generation (release). For a publish: rename the catalog in, statuses, slot_count,
+ * the other catalog's version 0, size, checksum, version, catalog_index, hint, generation, unlink
+ * the old catalog. A reader that finds version 0, or another version after reading size and
+ * checksum than before, has met a publish half-way and keeps what it has until the next generation.
+ * Order of loads: generation (acquire), the rest; a reader caches the first generation that it
+ * read, so one that mixed two moments looks again at the next generation.
  */
 #ifndef KEYBROKER_SHARED_BOARD_H
 #define KEYBROKER_SHARED_BOARD_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -69,6 +70,14 @@ struct kb_board_slot {
     uint32_t reserved;
 };
 
+/* One published catalog. A publish fills the one that is not published and then moves
+ * catalog_index, so that a broker that dies on the way leaves the old one whole. */
+struct kb_board_catalog {
+    _Atomic uint64_t version;  /* 0 = none yet, or being filled */
+    _Atomic uint64_t size;     /* of the file, bytes */
+    _Atomic uint64_t checksum; /* XXH3_64bits of the whole file */
+};
+
 #define KB_BOARD_GUARDED 1u /* flags: the mass-failure guard holds the pool */
 
 /* No hint, or a pool that has no usable key: hint_position holds this. */
@@ -102,12 +111,10 @@ struct kb_board {
     uint64_t line1_reserved[5];
 
     /* Line 2. */
-    _Atomic uint64_t catalog_version;  /* 0 = none yet, or being changed */
-    _Atomic uint64_t catalog_size;     /* of the file, bytes */
-    _Atomic uint64_t catalog_checksum; /* XXH3_64bits of the whole file */
-    _Atomic uint32_t slot_count;       /* slots that are allocated; readers never look beyond */
-    uint32_t line2_reserved0;
-    uint64_t line2_reserved[4];
+    _Atomic uint32_t catalog_index; /* which of the two below is published */
+    _Atomic uint32_t slot_count;    /* slots that are allocated; readers never look beyond */
+    struct kb_board_catalog catalogs[2];
+    uint64_t line2_reserved;
 
     /* Line 3: the hint. hint_generation is set to 0 before the others change and to the generation
      * that is about to be published after; a reader uses the hint only if it equals the generation
@@ -131,9 +138,33 @@ _Static_assert(offsetof(struct kb_board, generation) == 16, "line 0 never change
 _Static_assert(offsetof(struct kb_board, size) == 24, "line 0 never changes");
 _Static_assert(sizeof(struct kb_board_head) == 64, "line 0 is one cache line");
 _Static_assert(offsetof(struct kb_board, heartbeat_ms) == 64, "line 1");
-_Static_assert(offsetof(struct kb_board, catalog_version) == 128, "line 2");
+_Static_assert(offsetof(struct kb_board, catalog_index) == 128, "line 2");
+_Static_assert(sizeof(struct kb_board_catalog) == 24, "two in a line");
 _Static_assert(offsetof(struct kb_board, hint_generation) == 192, "line 3");
 _Static_assert(offsetof(struct kb_board, slots) == KB_BOARD_SLOTS_OFFSET, "slots are page-aligned");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "shared words must be lock-free");
+
+/* The published catalog's version alone; 0 = none yet. */
+static inline uint64_t kb_board_catalog_version(const struct kb_board *board) {
+    uint32_t index = atomic_load_explicit(&board->catalog_index, memory_order_acquire) & 1;
+    return atomic_load_explicit(&board->catalogs[index].version, memory_order_acquire);
+}
+
+/* Version, size and checksum that belong together. False: none yet, or it is being filled again
+ * (two publishes passed meanwhile): look once more. */
+static inline bool kb_board_read_catalog(const struct kb_board *board, uint64_t *ret_version,
+                                         uint64_t *ret_size, uint64_t *ret_checksum) {
+    uint32_t index = atomic_load_explicit(&board->catalog_index, memory_order_acquire) & 1;
+    const struct kb_board_catalog *catalog = &board->catalogs[index];
+    uint64_t version = atomic_load_explicit(&catalog->version, memory_order_acquire);
+    uint64_t size = atomic_load_explicit(&catalog->size, memory_order_acquire);
+    uint64_t checksum = atomic_load_explicit(&catalog->checksum, memory_order_acquire);
+    if (version == 0 || version != atomic_load_explicit(&catalog->version, memory_order_relaxed))
+        return false;
+    *ret_version = version;
+    *ret_size = size;
+    *ret_checksum = checksum;
+    return true;
+}
 
 #endif

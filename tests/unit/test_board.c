@@ -80,7 +80,7 @@ Test(board, a_new_board_is_whole_and_offers_nothing) {
     cr_assert_eq(board.shared->layout, KB_BOARD_LAYOUT);
     cr_assert_eq(board.shared->size, KB_BOARD_SIZE);
     cr_assert_eq(atomic_load(&board.shared->replaced), 0);
-    cr_assert_eq(atomic_load(&board.shared->catalog_version), 0);
+    cr_assert_eq(kb_board_catalog_version(board.shared), 0);
     cr_assert_eq(atomic_load(&board.shared->hint_position), KB_BOARD_NO_POSITION);
     cr_assert_lt(info.st_blocks * 512, 64 * 1024, "slots must not be allocated yet");
     cr_assert_eq(faccessat(dir_fd, "." KB_BOARD_FILE ".new", F_OK, 0), -1);
@@ -269,14 +269,21 @@ Test(board, waking_reaches_those_who_have_not_seen_the_generation, .timeout = 20
     board_close(&board);
 }
 
-/* The reader's side of board_set_catalog, as keybroker_shared/board.h describes it. */
-static bool read_pair(const struct kb_board *shared, uint64_t *version, uint64_t *size,
-                      uint64_t *checksum) {
-    *version = atomic_load_explicit(&shared->catalog_version, memory_order_acquire);
-    *size = atomic_load_explicit(&shared->catalog_size, memory_order_acquire);
-    *checksum = atomic_load_explicit(&shared->catalog_checksum, memory_order_acquire);
-    return *version != 0 &&
-           *version == atomic_load_explicit(&shared->catalog_version, memory_order_relaxed);
+Test(board, a_publish_that_is_broken_off_leaves_the_old_catalog_whole) {
+    uint64_t generation, version, size, checksum;
+    struct board board = open_board(&generation);
+    board_set_catalog(&board, 5, 50, 500, 1);
+    board_set_catalog(&board, 6, 60, 600, 1);
+    /* What a broker that is killed in the middle of the next one leaves behind. */
+    struct kb_board *shared = board.shared;
+    uint32_t other = 1 - atomic_load(&shared->catalog_index);
+    atomic_store(&shared->catalogs[other].version, 0);
+    atomic_store(&shared->catalogs[other].size, 70);
+    cr_assert(kb_board_read_catalog(shared, &version, &size, &checksum));
+    cr_assert_eq(version, 6);
+    cr_assert_eq(size, 60);
+    cr_assert_eq(checksum, 600);
+    board_close(&board);
 }
 
 Test(board, no_reader_pairs_a_version_with_the_checksum_of_another, .timeout = 20) {
@@ -290,7 +297,7 @@ Test(board, no_reader_pairs_a_version_with_the_checksum_of_another, .timeout = 2
     unsigned long whole = 0, torn = 0;
     uint64_t version, size, checksum, last = 0, changes = 0;
     for (int i = 0; i < 20000000 && changes < 20000; i++) {
-        if (!read_pair(board.shared, &version, &size, &checksum))
+        if (!kb_board_read_catalog(board.shared, &version, &size, &checksum))
             continue;
         whole++;
         torn += size != version * 3 || checksum != version * 7;
