@@ -23,7 +23,7 @@ enum {
     BULKY_CHANGES = 4096,          /* ~4 MB of changes */
     TOUCH_MS = 100,                /* how often a declined report may move a key's word */
     TICK_PIECE = 256,              /* recoveries and expiries a turn */
-    BACKGROUND_MS = 5,             /* between commits that nobody waits for */
+    BACKGROUND_MS = 20,            /* between commits that nobody waits for */
     BACKGROUND_EVENTS_MAX = 10000, /* kept while the disk does not answer; then they are counted */
 };
 
