@@ -278,13 +278,14 @@ void model_remove_pool(struct model *model, struct model_pool *pool) {
 
 void model_set_pool_record(struct model_pool *pool, struct pool_record *record) {
     struct pool_record *old = pool->record;
+    bool moved = old && strcmp(old->base_url, record->base_url) != 0;
     pool->record = pool_record_ref(record);
     pool_record_unref(old);
     pool->vendor = vendor_find(record->vendor);
     if (!trouble_parse_share(record->guard, &pool->guard_share))
         pool->guard_share = GUARD_SHARE;
-    for (uint32_t i = 0; i < pool->count; i++)
-        pool->order[i]->endpoint = 0; /* the pool's base_url may be another */
+    for (uint32_t i = 0; moved && i < pool->count; i++)
+        pool->order[i]->endpoint = 0;
     if (!recovery_parse(record->exceeded_recovery, &pool->exceeded_recovery))
         pool->exceeded_recovery = (struct recovery){ .kind = RECOVERY_NEVER };
     if (!recovery_parse(record->error_recovery, &pool->error_recovery))

@@ -184,6 +184,17 @@ Test(endpoint, a_new_base_url_counts_from_then_on) {
     expect_status(0, KB_STATUS_NORMAL);
 }
 
+Test(endpoint, a_new_base_url_of_the_pool_counts_for_all_its_keys) {
+    point(0, "http://own.test/v1");
+    overload(1);
+    overload(1);
+    fixture_set_pool(&f, pool, (struct pool_spec){ .base_url = "http://other.test/v1" });
+    cr_assert_eq(overload(1), FATE_NOTED);
+    cr_assert_eq(overload(1), FATE_NOTED);
+    cr_assert_eq(overload(1), FATE_APPLIED);
+    expect_status(0, KB_STATUS_NORMAL);
+}
+
 Test(endpoint, more_endpoints_than_are_remembered_do_no_harm) {
     struct trouble trouble = { 0 };
     for (uint64_t round = 0; round < 3; round++)
