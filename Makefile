@@ -316,8 +316,10 @@ build/lint/%.tidy: %.c build/obj/lint-clang/%.o .clang-tidy
 # ---- to see it and to measure it -------------------------------------------------------------------
 
 .PHONY: demo run bench bench-quick
+WORKERS ?= 4
+IN_FLIGHT ?= 8
 demo: $(PROGRAMS_plain) $(HELPERS_plain) build/demo ## install what is missing, build, show a pool failing over for 20 seconds
-	@build/demo --build $(CURDIR)/build
+	@build/demo --build $(CURDIR)/build --workers $(WORKERS) --in-flight $(IN_FLIGHT)
 run: $(PROGRAMS_plain) ## the broker in the foreground, its state in build/run
 	@mkdir -p -m 700 build/run/state; \
 	parent=$${XDG_RUNTIME_DIR:-/dev/shm}; test -w "$$parent" || parent=/dev/shm; \

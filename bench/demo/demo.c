@@ -3,7 +3,7 @@
  * requests. Starts everything in private directories, plays the script, prints a line a second,
  * ends by itself and leaves nothing running.
  *
- *     demo --build DIR [--seconds N]
+ *     demo --build DIR [--seconds N] [--workers N] [--in-flight N]
  *
  * Exit code: 0 if keys failed over and no request failed while a key was usable, 1 if not, 130
  * after Ctrl-C.
@@ -35,7 +35,7 @@ struct tally {
 struct demo {
     struct stage stage;
     struct failovers failovers;
-    struct tally tallies[WORKERS];
+    struct tally tallies[WORKERS_MAX];
     unsigned worker; /* whose lines are being read */
     uint64_t wasted; /* calls that the vendor refused, as it counted them */
     uint64_t served;
@@ -187,7 +187,7 @@ static void read_worker(struct demo *demo, unsigned worker) {
 
 static struct tally total(const struct demo *demo) {
     struct tally sum = { 0 };
-    for (unsigned i = 0; i < WORKERS; i++) {
+    for (unsigned i = 0; i < demo->stage.worker_count; i++) {
         sum.ok += demo->tallies[i].ok;
         sum.failed += demo->tallies[i].failed;
         sum.failed_usable += demo->tallies[i].failed_usable;
@@ -200,11 +200,11 @@ static struct tally total(const struct demo *demo) {
 
 static void print_heading(const struct demo *demo) {
     printf(
-        "A pool of 6 keys, %d worker processes with %d requests in flight each, and a vendor at "
+        "A pool of 6 keys, %u worker processes with %u requests in flight each, and a vendor at "
         "%s\nthat answers in OpenAI's words. The broker and the workers log to build/demo.log.\n\n"
         "  time  requests/s  current key  failovers  calls wasted  report to last worker's "
         "switch\n",
-        WORKERS, IN_FLIGHT, demo->stage.vendor_url);
+        demo->stage.worker_count, demo->stage.in_flight, demo->stage.vendor_url);
     fflush(stdout);
 }
 
@@ -235,9 +235,9 @@ static bool print_summary(const struct demo *demo, uint64_t ran_ms, double publi
     printf("\n  %" PRIu64 " requests answered in %" PRIu64 " s, %" PRIu64 " failed (%" PRIu64
            " of them while a key was usable)\n",
            sum.ok, (ran_ms + 500) / 1000, sum.failed, sum.failed_usable);
-    printf("  %u failovers; from the report to the last of %d workers' switch: median %" PRIu64
+    printf("  %u failovers; from the report to the last of %u workers' switch: median %" PRIu64
            " µs, slowest %" PRIu64 " µs\n",
-           failovers->count, WORKERS, failovers_percentile_us(failovers, 50),
+           failovers->count, demo->stage.worker_count, failovers_percentile_us(failovers, 50),
            failovers_percentile_us(failovers, 100));
     if (publish_us > 0)
         printf("    of that %.0f µs on average in the broker, from the report's arrival to the "
@@ -250,8 +250,8 @@ static bool print_summary(const struct demo *demo, uint64_t ran_ms, double publi
            "was retried\n",
            demo->wasted, calls ? 100.0 * (double)demo->wasted / (double)calls : 0);
     printf("  %u of %" PRIu64 " requests began on a key later than %d µs after it was benched "
-           "(%d workers with %d in flight\n    each)",
-           demo->began_late, calls, GRACE_US, WORKERS, IN_FLIGHT);
+           "(%u workers with %u in flight\n    each)",
+           demo->began_late, calls, GRACE_US, demo->stage.worker_count, demo->stage.in_flight);
     if (demo->began_late > 0)
         printf(", the last one after %" PRIu64 " µs", demo->latest_us);
     printf("; %u arrived at the vendor so late, by the vendor's clock\n", demo->arrived_late);
@@ -291,18 +291,19 @@ static int play_step(struct demo *demo, const struct step *step) {
 
 /* Sleep until `until_ms`, reading what workers print. 0, -1, or 1 after a signal. */
 static int listen_until(struct demo *demo, uint64_t until_ms) {
+    unsigned workers = demo->stage.worker_count;
     for (uint64_t now = now_ms(); now < until_ms; now = now_ms()) {
-        struct pollfd fds[WORKERS + 1];
-        for (unsigned i = 0; i < WORKERS; i++)
+        struct pollfd fds[WORKERS_MAX + 1];
+        for (unsigned i = 0; i < workers; i++)
             fds[i] = (struct pollfd){ .fd = demo->stage.workers[i].out, .events = POLLIN };
-        fds[WORKERS] = (struct pollfd){ .fd = demo->signals, .events = POLLIN };
-        int ready = poll(fds, WORKERS + 1, (int)(until_ms - now));
+        fds[workers] = (struct pollfd){ .fd = demo->signals, .events = POLLIN };
+        int ready = poll(fds, workers + 1, (int)(until_ms - now));
         if (ready < 0 && errno != EINTR)
             return -1;
-        for (unsigned i = 0; ready > 0 && i < WORKERS; i++)
+        for (unsigned i = 0; ready > 0 && i < workers; i++)
             if (fds[i].revents)
                 read_worker(demo, i);
-        if (ready > 0 && fds[WORKERS].revents)
+        if (ready > 0 && fds[workers].revents)
             return 1;
     }
     const char *casualty = stage_casualty(&demo->stage);
@@ -335,10 +336,10 @@ static int play(struct demo *demo, unsigned seconds) {
 
 /* Let the workers finish what they have in flight and say their last word. */
 static void end_workers(struct demo *demo) {
-    for (unsigned i = 0; i < WORKERS; i++)
+    for (unsigned i = 0; i < demo->stage.worker_count; i++)
         if (demo->stage.workers[i].pid > 0)
             kill(demo->stage.workers[i].pid, SIGTERM);
-    for (unsigned i = 0; i < WORKERS; i++) {
+    for (unsigned i = 0; i < demo->stage.worker_count; i++) {
         process_stop(&demo->stage.workers[i], 5000);
         read_worker(demo, i);
     }
@@ -374,17 +375,23 @@ static int perform(struct demo *demo, const char *build, unsigned seconds) {
 int main(int argc, char **argv) {
     const char *build = NULL;
     unsigned seconds = SECONDS;
+    static struct demo demo = { .stage = { .worker_count = 4, .in_flight = 8 } };
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--build") == 0)
             build = argv[i + 1];
         else if (strcmp(argv[i], "--seconds") == 0)
             seconds = (unsigned)strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--workers") == 0)
+            demo.stage.worker_count = (unsigned)strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--in-flight") == 0)
+            demo.stage.in_flight = (unsigned)strtoul(argv[i + 1], NULL, 10);
     }
-    if (!build || seconds == 0) {
-        fprintf(stderr, "usage: demo --build DIR [--seconds N]\n");
+    if (!build || seconds == 0 || demo.stage.worker_count == 0 ||
+        demo.stage.worker_count > WORKERS_MAX || demo.stage.in_flight == 0) {
+        fprintf(stderr, "usage: demo --build DIR [--seconds N] [--workers N] [--in-flight N]\n");
         return 2;
     }
-    static struct demo demo;
+    demo.failovers.workers = demo.stage.worker_count;
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);

@@ -21,7 +21,7 @@ static void failover_begin(struct failovers *failovers, const char *key) {
 }
 
 static void failover_measure(struct failovers *failovers) {
-    if (failovers->switched_count < WORKERS || failovers->reported_ns == 0 ||
+    if (failovers->switched_count < failovers->workers || failovers->reported_ns == 0 ||
         failovers->count == FAILOVERS_MAX)
         return;
     if (!failovers->counted)
@@ -46,8 +46,9 @@ static void failovers_back(struct failovers *failovers, const char *key, uint64_
 
 void failovers_report(struct failovers *failovers, unsigned worker, const char *key,
                       uint64_t at_ns) {
-    bool latest = strcmp(failovers->failing, key) == 0 &&
-                  (failovers->switched_count < WORKERS || at_ns < failovers->last_switch_ns);
+    bool latest =
+        strcmp(failovers->failing, key) == 0 &&
+        (failovers->switched_count < failovers->workers || at_ns < failovers->last_switch_ns);
     if (!latest) {
         /* An answer that was under way when the key was benched says nothing new. */
         if (strcmp(failovers->current[worker], key) != 0)

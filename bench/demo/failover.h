@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { WORKERS = 4, FAILOVERS_MAX = 256, KEY_NAME_SIZE = 65, GRACE_US = 1000 };
+enum { WORKERS_MAX = 64, FAILOVERS_MAX = 256, KEY_NAME_SIZE = 65, GRACE_US = 1000 };
 
 /* A time during which no request may begin on a key. */
 struct benched {
@@ -24,12 +24,13 @@ struct benched {
 
 /* Keys fail one at a time, so only the latest failover is still open to what arrives late. */
 struct failovers {
-    char current[WORKERS][KEY_NAME_SIZE]; /* what each worker was handed last */
-    char failing[KEY_NAME_SIZE];          /* the key that the latest switch left */
-    uint64_t reported_ns;                 /* its earliest report; 0 = none seen */
+    unsigned workers;
+    char current[WORKERS_MAX][KEY_NAME_SIZE]; /* what each worker was handed last */
+    char failing[KEY_NAME_SIZE];              /* the key that the latest switch left */
+    uint64_t reported_ns;                     /* its earliest report; 0 = none seen */
     uint64_t first_switch_ns, last_switch_ns;
     unsigned switched_count;
-    bool switched[WORKERS];
+    bool switched[WORKERS_MAX];
     bool counted; /* it is in `us` already */
     unsigned count;
     uint64_t us[FAILOVERS_MAX]; /* how long each took */

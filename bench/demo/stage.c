@@ -56,7 +56,10 @@ static int open_notify(struct stage *stage) {
 }
 
 int stage_open(struct stage *stage, const char *build) {
-    *stage = (struct stage){ .build = build, .notify = -1 };
+    *stage = (struct stage){ .build = build,
+                             .notify = -1,
+                             .worker_count = stage->worker_count,
+                             .in_flight = stage->in_flight };
     stage->vendor.out = -1;
     if (snprintf(stage->log, sizeof(stage->log), "%s/demo.log", build) >= (int)sizeof(stage->log))
         return complain(build, ENAMETOOLONG);
@@ -200,7 +203,7 @@ double stage_publish_us(struct stage *stage) {
 int stage_start_workers(struct stage *stage) {
     char path[PROGRAM_SIZE];
     char in_flight[16];
-    snprintf(in_flight, sizeof(in_flight), "%d", IN_FLIGHT);
+    snprintf(in_flight, sizeof(in_flight), "%u", stage->in_flight);
     const char *const argv[] = { program(stage, "examples/worker", path),
                                  "-r",
                                  stage->runtime,
@@ -212,7 +215,7 @@ int stage_start_workers(struct stage *stage) {
                                  "openai",
                                  NULL };
     struct process_options options = { .log = stage->log, .read_out = true };
-    for (unsigned i = 0; i < WORKERS; i++) {
+    for (unsigned i = 0; i < stage->worker_count; i++) {
         int error = process_start(&stage->workers[i], argv, &options);
         if (error != 0)
             return complain(path, -error);
@@ -226,7 +229,7 @@ const char *stage_casualty(struct stage *stage) {
         return "keybrokerd";
     if (process_ended(&stage->vendor, &status))
         return "vendor_standin";
-    for (unsigned i = 0; i < WORKERS; i++)
+    for (unsigned i = 0; i < stage->worker_count; i++)
         if (process_ended(&stage->workers[i], &status))
             return "a worker";
     return NULL;
@@ -248,7 +251,7 @@ static void remove_tree(const char *path) {
 
 int stage_close(struct stage *stage) {
     int result = 0;
-    for (unsigned i = 0; i < WORKERS; i++)
+    for (unsigned i = 0; i < stage->worker_count; i++)
         if (WIFSIGNALED(process_stop(&stage->workers[i], STOP_MS)))
             result = -1;
     if (process_stop(&stage->broker, STOP_MS) != 0)

@@ -10,9 +10,9 @@
 #include "failover.h"
 #include "process.h"
 
-enum { IN_FLIGHT = 8 };
-
 struct stage {
+    unsigned worker_count;
+    unsigned in_flight;     /* requests at a time, of each worker */
     const char *build;      /* where the programs are */
     char state[PATH_MAX];   /* the broker's state directory, under build/ */
     char private[PATH_MAX]; /* holds the runtime directory and the notification socket */
@@ -22,7 +22,7 @@ struct stage {
     int notify; /* the broker says READY=1 here; -1 = not open */
     struct process vendor;
     struct process broker;
-    struct process workers[WORKERS];
+    struct process workers[WORKERS_MAX];
 };
 
 /* All of these: 0, or -1 after a sentence on stderr. */

@@ -309,7 +309,7 @@ static int step_count;
 
 static int step(struct store *store, int number) {
     steps_run[step_count++] = number;
-    struct key_state state = new_state((uint64_t)(1000 + number));
+    struct key_state state = new_state(1000 + (uint64_t)number);
     store_encode_state(&store->plain, &state);
     return store_errno(store_put(store, TABLE_STATES, 1, 2));
 }
