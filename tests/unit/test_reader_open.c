@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <sys/resource.h>
+
 #include <criterion/criterion.h>
 
 #include "tests/support/fixture_pool.h"
@@ -217,6 +219,49 @@ Test(attempt, pins_are_kept) {
     cr_assert_eq(kb_next(reader, &both)->id, 4);
     both.pin_key = 99;
     cr_assert_null(kb_next(reader, &both));
+    kb_close(reader);
+}
+
+Test(attempt, a_pin_may_be_the_label_of_a_key_that_was_just_handed_out) {
+    record_set_string(&fixture.keys[1]->account, "team");
+    record_set_string(&fixture.keys[3]->account, "team");
+    fixture_pool_publish(&fixture);
+    kb_reader *reader = fixture_pool_reader(&fixture);
+    kb_attempt first = KB_ATTEMPT_INIT, attempt = KB_ATTEMPT_INIT;
+    first.pin_key = 2;
+    attempt.pin_account = kb_next(reader, &first)->account;
+    fixture_pool_publish(&fixture); /* kb_next lets go of the catalog that the label is in */
+    cr_assert_eq(kb_next(reader, &attempt)->id, 2);
+    kb_close(reader);
+}
+
+Test(attempt, a_key_without_a_label_is_an_account_of_its_own) {
+    kb_reader *reader = fixture_pool_reader(&fixture);
+    kb_attempt attempt = KB_ATTEMPT_INIT;
+    attempt.pin_account = "";
+    cr_assert_null(kb_next(reader, &attempt));
+    cr_assert_eq(kb_last_error(reader), KB_EINVAL);
+    attempt.pin_key = 3;
+    cr_assert_eq(kb_next(reader, &attempt)->id, 3);
+    kb_close(reader);
+}
+
+Test(attempt, a_ticket_is_no_newer_than_the_catalog_that_could_be_read) {
+    kb_reader *reader = fixture_pool_reader(&fixture);
+    uint64_t before = kb_current(reader)->ticket.generation;
+    struct rlimit none = { 0, 0 }, files;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+    none.rlim_max = files.rlim_max;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    fixture_pool_announce(&fixture);
+    uint64_t same_catalog = kb_current(reader)->ticket.generation;
+    cr_assert_gt(same_catalog, before);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+    fixture_pool_publish(&fixture);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    cr_assert_eq(kb_current(reader)->ticket.generation, same_catalog,
+                 "what it has not read it must not speak for");
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
     kb_close(reader);
 }
 
