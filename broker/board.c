@@ -19,6 +19,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "runtime.h"
+
 #define BOARD_FILE_ASIDE "." KB_BOARD_FILE ".new"
 
 enum { BOARD_MODE = 0640 };
@@ -32,18 +34,6 @@ static int allocate(int fd, off_t offset, off_t length) {
         error = posix_fallocate(fd, offset, length);
     while (error == EINTR);
     return -error;
-}
-
-/* Give the file the mode and the group that decide who may read it. */
-static int open_to_group(int fd, int pool_dir_fd) {
-    struct stat dir, file;
-    if (fstat(pool_dir_fd, &dir) < 0 || fstat(fd, &file) < 0)
-        return -errno;
-    if (file.st_gid != dir.st_gid && fchown(fd, (uid_t)-1, dir.st_gid) < 0)
-        return -errno;
-    if (fchmod(fd, BOARD_MODE) < 0)
-        return -errno;
-    return 0;
 }
 
 static int map(struct board *board, int fd) {
@@ -109,7 +99,7 @@ static int adopt(struct board *board, int pool_dir_fd, uint64_t *ret_generation)
     result = allocate(fd, 0, KB_BOARD_SLOTS_OFFSET);
     if (result < 0)
         goto out;
-    result = open_to_group(fd, pool_dir_fd);
+    result = runtime_share_file(fd, pool_dir_fd, BOARD_MODE);
     if (result < 0)
         goto out;
     result = map(board, fd);
@@ -134,7 +124,7 @@ static int make(struct board *board, int pool_dir_fd) {
     if (result == 0)
         result = allocate(fd, 0, KB_BOARD_SLOTS_OFFSET);
     if (result == 0)
-        result = open_to_group(fd, pool_dir_fd);
+        result = runtime_share_file(fd, pool_dir_fd, BOARD_MODE);
     if (result == 0)
         result = map(&made, fd);
     if (result < 0)

@@ -29,6 +29,7 @@
 #include <keybroker_shared/catalog.h>
 
 #include "keyconfig.h"
+#include "runtime.h"
 #include "vendor_rules.h"
 
 #define BUILT_FILE_FORMAT ".catalog.%016llx.new"
@@ -313,16 +314,6 @@ static int measure(int fd, uint64_t *ret_size, uint64_t *ret_checksum) {
     return result;
 }
 
-/* Until here the file was ours alone; now the pool's group may read it. */
-static int open_to_group(int fd, int pool_dir_fd) {
-    struct stat dir, file;
-    if (fstat(pool_dir_fd, &dir) < 0 || fstat(fd, &file) < 0)
-        return -errno;
-    if (file.st_gid != dir.st_gid && fchown(fd, (uid_t)-1, dir.st_gid) < 0)
-        return -errno;
-    return fchmod(fd, CATALOG_MODE) < 0 ? -errno : 0;
-}
-
 int catalog_build(const struct catalog_source *source, int pool_dir_fd,
                   struct catalog_built *ret_built) {
     assert(source->version != 0 && source->slot_count <= KB_BOARD_SLOTS_MAX);
@@ -344,7 +335,8 @@ int catalog_build(const struct catalog_source *source, int pool_dir_fd,
     if (result == 0)
         result = measure(builder.fd, &built.size, &built.checksum);
     if (result == 0)
-        result = open_to_group(builder.fd, pool_dir_fd);
+        /* Until here the file was ours alone; now the pool's group may read it. */
+        result = runtime_share_file(builder.fd, pool_dir_fd, CATALOG_MODE);
     bool created = builder.fd >= 0;
     builder_close(&builder);
     if (result < 0) {

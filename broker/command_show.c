@@ -14,7 +14,7 @@
 #include "session.h"
 #include "view.h"
 
-enum { EVENTS_SHOWN = 100, EVENTS_SHOWN_MAX = 10000, LIST_DEFAULT = 0 };
+enum { EVENTS_SHOWN = 100, EVENTS_SHOWN_MAX = 10000 };
 
 /* ---- one thing ---- */
 
@@ -96,7 +96,7 @@ struct filter {
 };
 
 static int read_filter(struct request *request, struct filter *filter, struct refusal *refusal) {
-    *filter = (struct filter){ .match = request_option(request, "match"), .limit = LIST_DEFAULT };
+    *filter = (struct filter){ .match = request_option(request, "match") };
     const char *status = request_option(request, "status");
     if (status && !(filter->status = model_status_parse(status)))
         return refuse(refusal, REFUSED_SYNTAX, "bad-status", "status",

@@ -59,10 +59,6 @@ struct group *group_free(struct group *group) {
     return NULL;
 }
 
-bool group_is_empty(const struct group *group) {
-    return !group->count && !group->background.count && !group->target_count && !group->queries;
-}
-
 void group_add_command(struct group *group, struct changeset *set, void *owner) {
     if (group->count == group->capacity) {
         group->capacity = group->capacity ? group->capacity * 2 : 16;

@@ -70,7 +70,6 @@ struct group {
 
 struct group *group_new(void);
 struct group *group_free(struct group *group); /* returns NULL */
-bool group_is_empty(const struct group *group);
 /* Takes over the changes, leaving *set empty. */
 void group_add_command(struct group *group, struct changeset *set, void *owner);
 

@@ -263,7 +263,7 @@ void model_set_status(struct model_key *key, uint32_t status) {
     key->state.status = status;
 }
 
-void model_insert_pool(struct model *model, struct model_pool *pool) {
+static void insert_pool(struct model *model, struct model_pool *pool) {
     map_set(&model->pools, pool->record->id, pool);
     map_set(&model->pool_names, map_hash(pool->record->name), pool);
 }
@@ -412,7 +412,7 @@ void model_load_pool(struct model *model, struct pool_record *record) {
     struct model_pool *pool = mem_alloc(sizeof *pool);
     model_set_pool_record(pool, record);
     pool_record_unref(record);
-    model_insert_pool(model, pool);
+    insert_pool(model, pool);
 }
 
 void model_load_key(struct model *model, struct key_record *record, uint64_t rank,

@@ -251,7 +251,6 @@ void model_clock_stepped(struct model *model, struct moment now);
 
 /* ---- shared by the rules' files ---- */
 
-void model_insert_pool(struct model *model, struct model_pool *pool);
 void model_remove_pool(struct model *model, struct model_pool *pool);
 void model_set_pool_record(struct model_pool *pool, struct pool_record *record);
 struct model_key *model_insert_key(struct model *model, struct model_pool *pool,

@@ -118,6 +118,15 @@ int runtime_open_subdir(int parent_fd, const char *name, mode_t mode, gid_t gid)
     return fd;
 }
 
+int runtime_share_file(int fd, int dir_fd, mode_t mode) {
+    struct stat dir, file;
+    if (fstat(dir_fd, &dir) < 0 || fstat(fd, &file) < 0)
+        return -errno;
+    if (file.st_gid != dir.st_gid && fchown(fd, (uid_t)-1, dir.st_gid) < 0)
+        return -errno;
+    return fchmod(fd, mode) < 0 ? -errno : 0;
+}
+
 int runtime_listen(int dir_fd, const char *name, int type, mode_t mode, gid_t gid) {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     /* Through the descriptor, so that directories with long names work. */

@@ -24,6 +24,10 @@ int runtime_lock(int dir_fd);
  * (-EPERM: may not chgrp). */
 int runtime_open_subdir(int parent_fd, const char *name, mode_t mode, gid_t gid);
 
+/* Give a file its directory's group, then this mode: who may enter the directory may read it. 0 or
+ * -errno. */
+int runtime_share_file(int fd, int dir_fd, mode_t mode);
+
 /* A listening Unix socket at dir_fd/name, replacing what a dead broker left; `type` SOCK_STREAM or
  * SOCK_SEQPACKET. Descriptor or -errno. */
 int runtime_listen(int dir_fd, const char *name, int type, mode_t mode, gid_t gid);

@@ -23,7 +23,6 @@
 #include "outlet.h"
 
 struct admin;
-struct request;
 
 struct server {
     struct options options;
@@ -31,7 +30,6 @@ struct server {
     int state_lock_fd, runtime_lock_fd;
     struct loop *loop;
     struct model *model;
-    struct store *store; /* until the committer's thread runs; it owns it */
     struct committer *committer;
     struct admin *admin;
     struct map outlets; /* pool id → outlet */

@@ -138,7 +138,6 @@ static int load(struct server *server) {
         log_error("the store cannot be opened: %s", problem);
         return error;
     }
-    server->store = store;
     server->model = model_new();
     server->committer = committer_new(store);
     struct store_loader loader = { .userdata = server, .pool = load_pool, .key = load_key };
@@ -235,7 +234,6 @@ static int start_committer(struct server *server) {
     int error = committer_start(server->committer, &fd);
     if (error)
         return error;
-    server->store = NULL;               /* the committer's from now on */
     fd = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* the loop closes what it watched */
     if (fd < 0)
         return -errno;
@@ -329,8 +327,6 @@ void server_shut_down(struct server *server) {
         finish_commits(server);
     if (server->committer) {
         group_free(committer_stop(server->committer));
-        if (server->store)
-            server->store = NULL; /* freed with the committer */
         committer_free(server->committer);
     }
     server->admin = admin_close(server->admin);

@@ -15,7 +15,8 @@ json_t *view_time(int64_t wall_ms) {
     return wall_ms ? json_string(timetext_format(wall_ms, text)) : json_null();
 }
 
-char *view_actor(const struct actor *actor) {
+/* "uid=0 pid=12", "report uid=0 pid=12" or "broker"; caller frees. */
+static char *actor_text(const struct actor *actor) {
     if (actor->kind == ACTOR_BROKER)
         return mem_strdup("broker");
     return mem_printf("%suid=%u pid=%u", actor->kind == ACTOR_REPORT ? "report " : "", actor->uid,
@@ -151,7 +152,7 @@ json_t *view_key(const struct server *server, uint64_t key_id) {
 /* ---- the rest ---- */
 
 json_t *view_event(const struct event *event) {
-    char *who = view_actor(&event->actor);
+    char *who = actor_text(&event->actor);
     json_t *object = json_pack(
         "{s:I, s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "seq",
         (json_int_t)event->seq, "time", view_time(event->time_ms), "pool", event->pool, "key",

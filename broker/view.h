@@ -23,7 +23,5 @@ json_t *view_info(const struct server *server);
 json_t *view_current(const struct server *server, const struct model_pool *pool);
 /* RFC 3339, or null for 0. */
 json_t *view_time(int64_t wall_ms);
-/* "uid=0 pid=12", "report uid=0 pid=12" or "broker"; caller frees. */
-char *view_actor(const struct actor *actor);
 
 #endif
