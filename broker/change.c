@@ -1,6 +1,7 @@
 /* See change.h. */
 #include "change.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "memory.h"
@@ -43,6 +44,8 @@ static void drop(struct change *change) {
     case CHANGE_EVENT:
         free(change->event);
         break;
+    case CHANGE_HAPPENED:
+        break;
     }
 }
 
@@ -81,9 +84,16 @@ void changeset_rank(struct changeset *set, uint64_t pool_id, uint64_t key_id, ui
 
 void changeset_state(struct changeset *set, uint64_t pool_id, uint64_t key_id,
                      const struct key_state *before, const struct key_state *after) {
+    assert(!set->live);
     struct change *change = append(set, CHANGE_STATE, pool_id, key_id);
     change->state.before = copy_state(before);
     change->state.after = copy_state(after);
+}
+
+void changeset_happened(struct changeset *set, uint64_t pool_id, uint64_t key_id,
+                        const struct change *change) {
+    assert(set->live);
+    append(set, CHANGE_HAPPENED, pool_id, key_id)->happened = change->happened;
 }
 
 void changeset_move_event(struct changeset *set, struct change *change) {

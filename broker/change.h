@@ -4,6 +4,10 @@
  * One command or report yields one changeset. Every change carries what was before, so that a
  * changeset whose commit failed can be undone exactly, and what is now, so that the store thread
  * needs no access to the model. Changesets are applied in the order in which the model made them.
+ *
+ * What a report or the clock did is true already, is never undone, and a failover waits for it: its
+ * changeset is *live*. Such a one says only which keys changed and why; it holds during the call
+ * that it was made for, and events are made of it when the boards have been written.
  */
 #ifndef BROKER_CHANGE_H
 #define BROKER_CHANGE_H
@@ -23,7 +27,10 @@ enum change_kind {
     CHANGE_STATE, /* state_after NULL = its key is being deleted: CHANGE_KEY follows and removes it
                    */
     CHANGE_EVENT,
+    CHANGE_HAPPENED, /* only in a live changeset */
 };
+
+struct model_key;
 
 struct change {
     enum change_kind kind;
@@ -46,6 +53,13 @@ struct change {
             bool expiry_seen;
         } state;
         struct event *event; /* owned by the change */
+        struct {
+            struct model_key *key; /* borrowed: has its new state already */
+            uint32_t from, to;     /* its status; the same = only a deadline or the like */
+            uint32_t outcome;      /* 0 = not a report */
+            uint32_t http_status;
+            const char *vendor_code, *reason; /* borrowed from the report and from the rules */
+        } happened;
     };
 };
 
@@ -54,6 +68,7 @@ struct changeset {
     size_t count;
     size_t capacity;
     uint64_t bumped; /* id of the pool whose revision it has raised: once per command is enough */
+    bool live;       /* set by whoever hands it to the model */
 };
 
 void changeset_deinit(struct changeset *set);
@@ -65,6 +80,9 @@ void changeset_rank(struct changeset *set, uint64_t pool_id, uint64_t key_id, ui
                     uint64_t after);
 void changeset_state(struct changeset *set, uint64_t pool_id, uint64_t key_id,
                      const struct key_state *before, const struct key_state *after);
+/* `change`: all of it but kind, pool_id and key_id. */
+void changeset_happened(struct changeset *set, uint64_t pool_id, uint64_t key_id,
+                        const struct change *change);
 /* Take over an event that another changeset holds; `change` is empty then. */
 void changeset_move_event(struct changeset *set, struct change *change);
 struct event *changeset_event(struct changeset *set, const struct event *event);

@@ -145,6 +145,7 @@ static void copy_apply(struct committer *committer, const struct changeset *set,
             break;
         case CHANGE_STATE:
         case CHANGE_EVENT:
+        case CHANGE_HAPPENED:
             break;
         }
     }

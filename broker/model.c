@@ -521,6 +521,7 @@ static void undo_change(struct model *model, const struct change *change,
             undo_state(model, key, change);
         break;
     case CHANGE_EVENT:
+    case CHANGE_HAPPENED:
         break;
     }
 }
@@ -566,10 +567,9 @@ void model_published(struct model *model, const struct changeset *set, uint64_t 
 
 void model_announced(struct model *model, const struct changeset *set, uint64_t generation) {
     for (size_t i = 0; i < set->count; i++) {
-        const struct change *change = &set->items[i];
-        if (change->kind != CHANGE_STATE)
+        if (set->items[i].kind != CHANGE_HAPPENED)
             continue;
-        struct model_key *key = model_key_by_id(model, change->key_id);
+        struct model_key *key = set->items[i].happened.key;
         if (key->state.valid_since == VALID_SINCE_PENDING && !key->pending)
             key->state.valid_since = generation;
         model_mark_dirty(model, key);

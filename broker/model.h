@@ -216,13 +216,16 @@ enum report_fate {
 };
 const char *model_fate_name(enum report_fate fate);
 
-/* `current_generation`: the pool's, on its board. */
+/* `current_generation`: the pool's, on its board. `set` is live. */
 enum report_fate model_report(struct model *model, const struct cause *cause,
                               struct model_pool *pool, const struct report *report,
                               uint64_t current_generation, struct changeset *set);
 
+/* The event that a CHANGE_HAPPENED stands for; `cause` as it was then. */
+struct event model_happened_event(const struct cause *cause, const struct change *change);
+
 /* Let what is due happen: recoveries, expiries. At most `limit` keys a call; true if more are due.
- */
+ * `set` is live. */
 bool model_tick(struct model *model, struct moment now, unsigned limit, struct changeset *set);
 /* When model_tick has work next, in monotonic ms as of `now`; INT64_MAX = never. */
 int64_t model_next_tick(const struct model *model, struct moment now);

@@ -49,10 +49,13 @@ static void write_state(struct server *server, const struct model_key *key,
     struct outlet *outlet = map_get(&server->outlets, key->pool->record->id);
     if (!outlet)
         return;
-    struct key_state shown = *state;
-    if (shown.valid_since == VALID_SINCE_PENDING)
+    struct key_state shown;
+    if (state->valid_since == VALID_SINCE_PENDING) {
+        shown = *state;
         shown.valid_since = generation;
-    publication_set_state(&outlet->publication, key->record->slot, key->record->id, &shown);
+        state = &shown;
+    }
+    publication_set_state(&outlet->publication, key->record->slot, key->record->id, state);
 }
 
 /* A ticket is compared with valid_since across the pools of an account: a pool that stays at an old
@@ -76,14 +79,20 @@ static void publish_states(struct server *server, const struct changeset *set,
     struct map seen = { 0 };
     for (size_t i = 0; i < set->count; i++) {
         const struct change *change = &set->items[i];
+        struct model_key *key = NULL;
+        const struct key_state *state = NULL;
+        if (change->kind == CHANGE_HAPPENED) {
+            key = change->happened.key;
+            state = &key->state;
+        } else if (change->kind == CHANGE_STATE && change->state.after) {
+            key = model_key_by_id(server->model, change->key_id);
+            state = change->state.after;
+        }
         touch(server, change->pool_id);
-        if (change->kind != CHANGE_STATE || !change->state.after)
-            continue;
-        struct model_key *key = model_key_by_id(server->model, change->key_id);
         if (!key)
             continue;
-        write_state(server, key, change->state.after, generation);
-        if (change->state.after->valid_since == VALID_SINCE_PENDING)
+        write_state(server, key, state, generation);
+        if (state->valid_since == VALID_SINCE_PENDING)
             touch_account(server, key, &seen);
     }
     map_deinit(&seen);
@@ -91,15 +100,24 @@ static void publish_states(struct server *server, const struct changeset *set,
 
 /* ---- reports and recoveries ---- */
 
-/* Keep the events of something that is already true; its states are collected as dirty keys. */
-static void keep_events(struct server *server, struct changeset *set) {
+/* Keep the events of something that is already true; its states are collected as dirty keys.
+ * `cause` is for what a live changeset says. */
+static void keep_events(struct server *server, const struct cause *cause, struct changeset *set) {
+    struct changeset *kept = &server->gathering->background;
     for (size_t i = 0; i < set->count; i++) {
-        if (set->items[i].kind != CHANGE_EVENT)
+        struct change *change = &set->items[i];
+        bool happened =
+            change->kind == CHANGE_HAPPENED && change->happened.from != change->happened.to;
+        if (change->kind != CHANGE_EVENT && !happened)
             continue;
-        if (server->gathering->background.count >= BACKGROUND_EVENTS_MAX)
+        if (kept->count >= BACKGROUND_EVENTS_MAX) {
             server->events_dropped++;
-        else
-            changeset_move_event(&server->gathering->background, &set->items[i]);
+        } else if (happened) {
+            struct event event = model_happened_event(cause, change);
+            changeset_event(kept, &event);
+        } else {
+            changeset_move_event(kept, change);
+        }
     }
 }
 
@@ -114,13 +132,27 @@ static bool show_guard(struct outlet *outlet, const struct model_pool *pool) {
     return true;
 }
 
-static void happen(struct server *server, struct changeset *set, bool announce, bool failover) {
+/* The boards first; what workers don't wait for comes after the announcement, in settle_live. */
+static uint64_t publish_live(struct server *server, const struct changeset *set, bool announce,
+                             bool failover) {
     uint64_t generation = announce ? server_next_generation(server) : 0;
     publish_states(server, set, generation);
-    model_announced(server->model, set, generation);
     if (announce)
         announce_touched(server, generation, failover);
-    keep_events(server, set);
+    return generation;
+}
+
+static void settle_live(struct server *server, const struct cause *cause, struct changeset *set,
+                        uint64_t generation) {
+    model_announced(server->model, set, generation);
+    keep_events(server, cause, set);
+}
+
+/* An empty live changeset: one is kept, so that the way of a report allocates nothing. */
+static struct changeset *begin_live(struct server *server) {
+    changeset_truncate(&server->happening, 0);
+    server->happening.live = true;
+    return &server->happening;
 }
 
 /* A reader that reported skips the key until its word moves: also a declined report must move it.
@@ -138,7 +170,7 @@ static void decline(struct server *server, struct outlet *outlet, uint64_t key_i
 /* False where only other keys of the account changed: the reported one was stale. */
 static bool says_status(const struct changeset *set, uint64_t key_id) {
     for (size_t i = 0; i < set->count; i++)
-        if (set->items[i].kind == CHANGE_STATE && set->items[i].key_id == key_id)
+        if (set->items[i].kind == CHANGE_HAPPENED && set->items[i].key_id == key_id)
             return true;
     return false;
 }
@@ -147,23 +179,24 @@ void server_report(struct server *server, struct outlet *outlet, const struct ac
                    const struct report *report, uint64_t received_ns) {
     server->now = moment_now();
     struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
-    struct changeset set = { 0 };
+    struct changeset *set = begin_live(server);
     struct cause cause = { .now = server->now, .actor = *actor };
     enum report_fate fate = FATE_UNKNOWN;
     if (pool)
         fate =
-            model_report(server->model, &cause, pool, report, outlet->publication.generation, &set);
-    uint32_t outcome = report->outcome <= KB_NETWORK ? report->outcome : 0;
-    server->metrics.reports[outcome][fate] += report->count;
+            model_report(server->model, &cause, pool, report, outlet->publication.generation, set);
     bool news = pool && show_guard(outlet, pool);
-    if (set.count)
-        happen(server, &set, news || fate == FATE_APPLIED, true);
+    uint64_t generation = 0;
+    if (set->count)
+        generation = publish_live(server, set, news || fate == FATE_APPLIED, true);
     if (fate == FATE_APPLIED)
         histogram_add(&server->metrics.publish, moment_mono_ns() - received_ns);
+    settle_live(server, &cause, set, generation);
+    uint32_t outcome = report->outcome <= KB_NETWORK ? report->outcome : 0;
+    server->metrics.reports[outcome][fate] += report->count;
     if (fate == FATE_STALE || fate == FATE_GUARDED ||
-        (fate == FATE_APPLIED && !says_status(&set, report->key_id)))
+        (fate == FATE_APPLIED && !says_status(set, report->key_id)))
         decline(server, outlet, report->key_id);
-    changeset_deinit(&set);
 }
 
 static void show_guards(struct server *server) {
@@ -176,13 +209,14 @@ static void show_guards(struct server *server) {
 }
 
 void server_tick(struct server *server) {
-    struct changeset set = { 0 };
-    model_tick(server->model, server->now, TICK_PIECE, &set);
-    if (set.count)
-        show_guards(server);
-    if (set.count)
-        happen(server, &set, true, false);
-    changeset_deinit(&set);
+    struct changeset *set = begin_live(server);
+    struct cause cause = { .now = server->now, .actor = { .kind = ACTOR_BROKER } };
+    model_tick(server->model, server->now, TICK_PIECE, set);
+    if (!set->count)
+        return;
+    show_guards(server);
+    uint64_t generation = publish_live(server, set, true, false);
+    settle_live(server, &cause, set, generation);
 }
 
 /* ---- commands ---- */
@@ -395,8 +429,8 @@ static void keep_background(struct server *server, struct group *group) {
             model_mark_dirty(server->model, key);
     }
     /* In the order in which they happened. */
-    keep_events(server, &group->background);
-    keep_events(server, &later);
+    keep_events(server, NULL, &group->background);
+    keep_events(server, NULL, &later);
     changeset_deinit(&later);
 }
 

@@ -41,10 +41,11 @@ struct server {
     uint64_t changes; /* low bits of the last generation or catalog version */
     uint64_t last_event;
 
-    struct group *gathering; /* the next group */
-    bool committing;         /* a group is with the committer */
-    bool republish;          /* a catalog could not be renamed in, or a directory was wiped */
-    bool reload;             /* SIGHUP: the next group checks the master key */
+    struct changeset happening; /* what a report or the clock is just changing */
+    struct group *gathering;    /* the next group */
+    bool committing;            /* a group is with the committer */
+    bool republish;             /* a catalog could not be renamed in, or a directory was wiped */
+    bool reload;                /* SIGHUP: the next group checks the master key */
     bool store_ok;
     char store_problem[128];
     int64_t background_mono; /* not before: a commit of what nobody waits for */

@@ -346,6 +346,7 @@ void server_shut_down(struct server *server) {
         loop_free(server->loop);
     }
     server->gathering = group_free(server->gathering);
+    changeset_deinit(&server->happening);
     model_free(server->model);
     close_fd(&server->pools_fd);
     close_fd(&server->runtime_lock_fd);

@@ -46,10 +46,52 @@ void model_set_recovery(struct model_key *key, struct moment now) {
 
 /* ---- transitions ---- */
 
+struct event model_happened_event(const struct cause *cause, const struct change *change) {
+    struct model_key *key = change->happened.key;
+    struct event event = model_event(cause, EVENT_STATUS, key->pool, key);
+    event.from = change->happened.from;
+    event.to = change->happened.to;
+    event.outcome = change->happened.outcome;
+    event.http_status = change->happened.http_status;
+    model_copy_text(event.vendor_code, sizeof event.vendor_code, change->happened.vendor_code);
+    model_copy_text(event.reason, sizeof event.reason, change->happened.reason);
+    return event;
+}
+
+/* After the key has its new state. */
+static void note_status(const struct cause *cause, struct model_key *key,
+                        const struct key_state *before, uint32_t from, const struct why *why,
+                        struct changeset *set) {
+    struct change change = { .happened = { .key = key,
+                                           .from = from,
+                                           .to = key->state.status,
+                                           .outcome = why->outcome,
+                                           .http_status = why->http_status,
+                                           .vendor_code = why->vendor_code,
+                                           .reason = why->reason } };
+    if (set->live) {
+        changeset_happened(set, key->pool->record->id, key->record->id, &change);
+        return;
+    }
+    changeset_state(set, key->pool->record->id, key->record->id, before, &key->state);
+    struct event event = model_happened_event(cause, &change);
+    changeset_event(set, &event);
+}
+
+/* Only a deadline or a back-off level changed: nothing to tell, but to be stored. */
+static void note_detail(struct model_key *key, struct changeset *set) {
+    struct change change = { .happened = {
+                                 .key = key, .from = key->state.status, .to = key->state.status } };
+    changeset_happened(set, key->pool->record->id, key->record->id, &change);
+}
+
 void model_become(struct model *model, const struct cause *cause, struct model_key *key,
                   kb_status status, const struct why *why, struct changeset *set) {
-    struct key_state before = key->state;
+    struct key_state before;
     struct key_state *state = &key->state;
+    uint32_t from = state->status;
+    if (!set->live) /* not on the way of a report: it is large */
+        before = *state;
     model_set_status(key, status);
     state->status_since_ms = cause->now.wall_ms;
     state->deadline_mono = state->deadline_wall = 0;
@@ -67,15 +109,7 @@ void model_become(struct model *model, const struct cause *cause, struct model_k
     }
     if (status == KB_STATUS_EXCEEDED || status == KB_STATUS_ERROR)
         model_set_recovery(key, cause->now);
-    changeset_state(set, key->pool->record->id, key->record->id, &before, state);
-    struct event event = model_event(cause, EVENT_STATUS, key->pool, key);
-    event.from = before.status;
-    event.to = status;
-    event.outcome = why->outcome;
-    event.http_status = why->http_status;
-    model_copy_text(event.vendor_code, sizeof event.vendor_code, why->vendor_code);
-    model_copy_text(event.reason, sizeof event.reason, why->reason);
-    changeset_event(set, &event);
+    note_status(cause, key, set->live ? NULL : &before, from, why, set);
     model_schedule(model, key);
 }
 
@@ -161,11 +195,10 @@ static enum report_fate cool(struct model *model, const struct cause *cause, str
         int64_t longer = hinted ? cause->now.mono_ms + hint - state->deadline_mono : 0;
         if (longer <= 0)
             return FATE_UNCHANGED;
-        struct key_state before = *state;
         state->deadline_mono += longer;
         state->deadline_wall += longer;
         state->cooling_ms += longer;
-        changeset_state(set, key->pool->record->id, key->record->id, &before, state);
+        note_detail(key, set);
         model_schedule(model, key);
         return FATE_EXTENDED;
     }
@@ -240,9 +273,8 @@ static enum report_fate report_success(struct model_key *key, const struct repor
     model_endpoint_answered(key);
     if (!key->state.backoff || key->state.status != KB_STATUS_NORMAL)
         return FATE_UNCHANGED;
-    struct key_state before = key->state;
     key->state.backoff = 0;
-    changeset_state(set, key->pool->record->id, key->record->id, &before, &key->state);
+    note_detail(key, set);
     return FATE_EXTENDED;
 }
 

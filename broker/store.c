@@ -213,6 +213,8 @@ static int apply_change(struct store *store, const struct change *change) {
         return apply_state(store, change);
     case CHANGE_EVENT:
         return apply_event(store, change->event);
+    case CHANGE_HAPPENED: /* stored as a state and an event, never as itself */
+        break;
     }
     return EINVAL; /* a kind that the model cannot make */
 }

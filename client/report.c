@@ -315,16 +315,18 @@ struct report_result kbi_report(kb_reader *reader, const struct kb_report_messag
     case KB_PERMISSION:
     case KB_QUOTA:
     case KB_RATE:
-        judge_failure(reader, message, word, slot_index, &result);
-        break;
     case KB_OVERLOAD:
     case KB_NETWORK:
-        result.verdict = judge_endpoint(reader, message->key_id);
         break;
     default:
         return result;
     }
+    /* First the others, then this reader: all of them wait for it. */
     result.fate = send_or_queue(reader, message, valid_since);
+    if (message->outcome == KB_OVERLOAD || message->outcome == KB_NETWORK)
+        result.verdict = judge_endpoint(reader, message->key_id);
+    else if (message->outcome != KB_SUCCESS)
+        judge_failure(reader, message, word, slot_index, &result);
     return result;
 }
 

@@ -36,15 +36,27 @@ void fixture_pass(struct model_fixture *fixture, int64_t ms) {
     fixture->cause.now.wall_ms += ms;
 }
 
-static void announce(struct model_fixture *fixture) {
-    if (fixture->set.count)
-        model_announced(fixture->model, &fixture->set, ++fixture->generation);
+/* As the pipeline does; the events come behind what happened, for fixture_event. */
+static void announce(struct model_fixture *fixture, const struct cause *cause) {
+    struct changeset *set = &fixture->set;
+    size_t count = set->count;
+    if (count)
+        model_announced(fixture->model, set, ++fixture->generation);
+    for (size_t i = 0; i < count; i++) {
+        const struct change *change = &set->items[i];
+        if (change->kind != CHANGE_HAPPENED || change->happened.from == change->happened.to)
+            continue;
+        struct event event = model_happened_event(cause, change);
+        changeset_event(set, &event);
+    }
 }
 
 void fixture_tick(struct model_fixture *fixture) {
+    struct cause cause = { .now = fixture->cause.now, .actor = { .kind = ACTOR_BROKER } };
     changeset_truncate(&fixture->set, 0);
+    fixture->set.live = true;
     cr_assert_not(model_tick(fixture->model, fixture->cause.now, UINT32_MAX, &fixture->set));
-    announce(fixture);
+    announce(fixture, &cause);
 }
 
 void fixture_pass_and_tick(struct model_fixture *fixture, int64_t ms) {
@@ -234,9 +246,10 @@ enum report_fate fixture_report_full(struct model_fixture *fixture, struct model
     if (!report.count)
         report.count = 1;
     struct changeset *set = begin(fixture);
+    set->live = true;
     enum report_fate fate =
         model_report(fixture->model, &cause, pool, &report, fixture->generation, set);
-    announce(fixture);
+    announce(fixture, &cause);
     return fate;
 }
 

@@ -233,7 +233,7 @@ Test(model_account, a_used_up_quota_takes_the_whole_account_in_every_pool_of_the
     struct accounts a = accounts("deepseek");
     cr_assert_eq(fixture_report(&f, a.first, KB_QUOTA, KB_NO_HINT), FATE_APPLIED);
     expect_account(&a, KB_STATUS_EXCEEDED);
-    cr_assert_eq(fixture_changes(&f, CHANGE_STATE), 3);
+    cr_assert_eq(fixture_changes(&f, CHANGE_HAPPENED), 3);
     cr_assert_eq(fixture_changes(&f, CHANGE_EVENT), 3);
 }
 

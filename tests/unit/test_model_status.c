@@ -339,9 +339,9 @@ Test(model_status, enabling_and_disabling_are_the_administrators_events) {
     cr_assert_eq(event->outcome, 0);
 }
 
-Test(model_status, a_changeset_carries_the_state_before_and_after) {
+Test(model_status, a_commands_changeset_carries_the_state_before_and_after) {
     struct key_state before = key->state;
-    fixture_report_full(&f, pool, detailed(KB_INVALID));
+    cr_assert_eq(fixture_stage_disable(&f, key), 0);
     cr_assert_eq(fixture_changes(&f, CHANGE_STATE), 1);
     const struct change *change = &f.set.items[0];
     cr_assert_eq(change->kind, CHANGE_STATE);
@@ -349,6 +349,19 @@ Test(model_status, a_changeset_carries_the_state_before_and_after) {
     cr_assert_eq(change->pool_id, pool->record->id);
     cr_assert_eq(change->state.before->status, before.status);
     cr_assert_arr_eq(change->state.after, &key->state, sizeof key->state);
+}
+
+Test(model_status, a_reports_changeset_says_which_key_changed_and_copies_nothing) {
+    fixture_report_full(&f, pool, detailed(KB_INVALID));
+    cr_assert_eq(fixture_changes(&f, CHANGE_STATE), 0);
+    cr_assert_eq(fixture_changes(&f, CHANGE_HAPPENED), 1);
+    const struct change *change = &f.set.items[0];
+    cr_assert_eq(change->kind, CHANGE_HAPPENED);
+    cr_assert_eq(change->key_id, key->record->id);
+    cr_assert_eq(change->pool_id, pool->record->id);
+    cr_assert_eq(change->happened.key, key);
+    cr_assert_eq(change->happened.from, KB_STATUS_NORMAL);
+    cr_assert_eq(change->happened.to, KB_STATUS_ERROR);
 }
 
 Test(model_status, the_last_failure_is_remembered_after_the_key_is_well_again) {
