@@ -17,6 +17,9 @@
 #include "session.h"
 #include "timetext.h"
 
+/* What may be done before reports are let in: some tens of microseconds each. */
+enum { KEYS_AT_A_TIME = 8, BYTES_AT_A_TIME = 16 * 1024 };
+
 enum import_mode { IMPORT_CREATE, IMPORT_MERGE, IMPORT_REPLACE };
 
 struct import {
@@ -49,10 +52,34 @@ static const char *text_of(const json_t *object, const char *name) {
     return json_string_value(json_object_get(object, name));
 }
 
+/* The payload on its way into the parser. */
+struct feed {
+    struct server *server;
+    const char *at;
+    size_t left;
+    size_t since; /* bytes since reports were let in */
+};
+
+static size_t feed_parser(void *buffer, size_t room, void *data) {
+    struct feed *feed = data;
+    size_t length = feed->left < room ? feed->left : room;
+    feed->since += length;
+    if (feed->since > BYTES_AT_A_TIME) {
+        feed->since = 0;
+        server_let_reports_in(feed->server);
+    }
+    memcpy(buffer, feed->at, length);
+    feed->at += length;
+    feed->left -= length;
+    return length;
+}
+
 static int read_document(struct import *import) {
     json_error_t error;
-    import->document = json_loadb(import->request->payload, import->request->payload_length,
-                                  JSON_REJECT_DUPLICATES, &error);
+    struct feed feed = { .server = import->request->server,
+                         .at = import->request->payload,
+                         .left = import->request->payload_length };
+    import->document = json_load_callback(feed_parser, &feed, JSON_REJECT_DUPLICATES, &error);
     if (!import->document)
         return refuse(import->refusal, REFUSED_SYNTAX, "bad-json", "",
                       "the payload is no JSON: line %d, column %d", error.line, error.column);
@@ -395,6 +422,8 @@ static int carry_out(struct import *import) {
     const json_t *done = import->added_pool ? default_key_of(import) : NULL;
     for (size_t i = 0; i < json_array_size(import->keys) && !refused; i++) {
         const json_t *object = json_array_get(import->keys, i);
+        if (i % KEYS_AT_A_TIME == 0)
+            server_let_reports_in(request->server);
         refused = object == done ? set_disabled(import, import->pool->order[0], object)
                                  : import_key(import, object);
     }

@@ -188,6 +188,11 @@ int loop_turn(struct loop *loop, int64_t until_ms) {
     return r;
 }
 
+void loop_let_packets_in(struct loop *loop) {
+    assert(loop->turning);
+    loop->operations->let_packets_in(loop);
+}
+
 const struct loop_stats *loop_stats(const struct loop *loop) {
     return &loop->stats;
 }

@@ -1,7 +1,7 @@
 /*
  * The event loop on epoll, level-triggered: for kernels and containers that refuse io_uring.
- * Called through loop.c only. One buffer serves every read; a source gets a bounded share of each
- * turn, so that no sender can keep the others waiting.
+ * Called through loop.c only. A source gets a bounded share of each turn, so that no sender can
+ * keep the others waiting.
  */
 #include <assert.h>
 #include <errno.h>
@@ -16,7 +16,7 @@
 #include "memory.h"
 #include "moment.h"
 
-enum { EVENTS_PER_TURN = 256, READS_PER_SOURCE = 64 };
+enum { EVENTS_PER_TURN = 256, EVENTS_BETWEEN = 64, READS_PER_SOURCE = 64 };
 
 struct loop_epoll {
     struct loop base;
@@ -24,7 +24,6 @@ struct loop_epoll {
     int alarm_fd; /* a timer, watched edge-triggered: it need not be read */
     struct loop_alarm alarm;
     struct epoll_event events[EVENTS_PER_TURN];
-    _Alignas(16) char buffer[LOOP_BUFFER_SIZE];
 };
 
 static struct loop_epoll *epoll_of(struct loop *loop) {
@@ -87,7 +86,8 @@ static bool accept_one(struct loop *loop, struct loop_source *source) {
 
 /* Without room for control messages the kernel drops descriptors that a peer passes. */
 static bool receive_one(struct loop_epoll *self, struct loop_source *source) {
-    struct iovec room = { self->buffer, sizeof(self->buffer) };
+    _Alignas(16) char buffer[LOOP_BUFFER_SIZE]; /* its own: packets are let in during callbacks */
+    struct iovec room = { buffer, sizeof(buffer) };
     struct msghdr message = { .msg_iov = &room, .msg_iovlen = 1 };
     ssize_t length = recvmsg(source->fd, &message, MSG_DONTWAIT);
     if (length < 0 && (errno == EAGAIN || errno == EINTR))
@@ -98,9 +98,9 @@ static bool receive_one(struct loop_epoll *self, struct loop_source *source) {
         return false;
     }
     bool truncated = source->mode == LOOP_PACKETS && (message.msg_flags & MSG_TRUNC);
-    source->callbacks->on_data(source, self->buffer, (size_t)length, truncated, 0);
+    source->callbacks->on_data(source, buffer, (size_t)length, truncated, 0);
     /* A stream that gave less than it could is empty; what comes later makes a new event. */
-    return source->mode == LOOP_PACKETS || (size_t)length == sizeof(self->buffer);
+    return source->mode == LOOP_PACKETS || (size_t)length == sizeof(buffer);
 }
 
 static void read_source(struct loop_epoll *self, struct loop_source *source) {
@@ -169,6 +169,20 @@ static int epoll_turn(struct loop *loop, int64_t until_ns, int64_t now_ns) {
     }
 }
 
+/* Level-triggered: what is left alone now is told again. */
+static void epoll_let_packets_in(struct loop *loop) {
+    struct loop_epoll *self = epoll_of(loop);
+    struct epoll_event events[EVENTS_BETWEEN];
+    int count = epoll_wait(self->fd, events, EVENTS_BETWEEN, 0);
+    for (int i = 0; i < count; i++) {
+        struct loop_source *source = events[i].data.ptr;
+        if (source && source->mode == LOOP_PACKETS)
+            dispatch(self, source, events[i].events);
+        else if (!source) /* edge-triggered: this was its only word */
+            self->alarm.at_ns = 0;
+    }
+}
+
 static void epoll_free(struct loop *loop) {
     struct loop_epoll *self = epoll_of(loop);
     close(self->alarm_fd);
@@ -195,6 +209,7 @@ int loop_epoll_new(struct loop **ret_loop) {
         .add = epoll_add,
         .update = epoll_update,
         .turn = epoll_turn,
+        .let_packets_in = epoll_let_packets_in,
     };
     int fd = epoll_create1(EPOLL_CLOEXEC);
     if (fd < 0)

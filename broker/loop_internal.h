@@ -35,6 +35,7 @@ struct loop_operations {
     /* Wait, at most until then, and run the callbacks of one batch; a past moment only looks. Both
      * are CLOCK_MONOTONIC. 0 or -errno. */
     int (*turn)(struct loop *loop, int64_t until_ns, int64_t now_ns);
+    void (*let_packets_in)(struct loop *loop);
 };
 
 struct loop_queue {

@@ -56,9 +56,19 @@ struct buffers {
     int group;
 };
 
+struct completion {
+    uint64_t tag;
+    int result;
+    uint32_t flags;
+};
+
 struct loop_uring {
     struct loop base;
     struct io_uring ring;
+    struct { /* completions that came before packets which were let in; for the next turn */
+        struct completion *items;
+        size_t count, capacity;
+    } put_off;
     struct buffers packets, streams;
     struct loop_alarm alarm;
     struct __kernel_timespec alarm_time; /* read by the kernel when the operation is submitted */
@@ -303,23 +313,62 @@ static void set_alarm(struct loop_uring *self, int64_t until_ns, int64_t now_ns)
     self->alarm.at_ns = until_ns;
 }
 
-/* Only what is there now: what callbacks cause waits for the next turn. Each completion is released
- * before its callback, which may need the ring itself. Returns whether anything but the alarm, or
- * its setting, was among them. */
-static bool run_batch(struct loop_uring *self) {
-    bool any = false;
+/* The next completion, released before its callback, which may need the ring itself. */
+static bool take_completion(struct loop_uring *self, struct completion *ret_completion) {
     struct io_uring_cqe *cqe;
-    for (unsigned ready = io_uring_cq_ready(&self->ring); ready > 0; ready--) {
-        if (io_uring_peek_cqe(&self->ring, &cqe) < 0)
-            break;
-        uint64_t tag = io_uring_cqe_get_data64(cqe);
-        int result = cqe->res;
-        uint32_t flags = cqe->flags;
-        io_uring_cqe_seen(&self->ring, cqe);
-        any = any || (tag != OPERATION_ALARM && tag != OPERATION_NONE);
-        dispatch(self, tag, result, flags);
+    if (io_uring_peek_cqe(&self->ring, &cqe) < 0)
+        return false;
+    *ret_completion = (struct completion){ io_uring_cqe_get_data64(cqe), cqe->res, cqe->flags };
+    io_uring_cqe_seen(&self->ring, cqe);
+    return true;
+}
+
+static void dispatch_put_off(struct loop_uring *self) {
+    struct completion *items = self->put_off.items;
+    size_t count = self->put_off.count;
+    self->put_off.items = NULL; /* a callback may put off more */
+    self->put_off.count = self->put_off.capacity = 0;
+    for (size_t i = 0; i < count; i++)
+        dispatch(self, items[i].tag, items[i].result, items[i].flags);
+    free(items);
+}
+
+/* Only what is there now: what callbacks cause waits for the next turn. Returns whether anything
+ * but the alarm, or its setting, was among them. */
+static bool run_batch(struct loop_uring *self) {
+    bool any = self->put_off.count > 0;
+    struct completion completion;
+    unsigned ready = io_uring_cq_ready(&self->ring);
+    if (any)
+        dispatch_put_off(self);
+    for (; ready > 0 && take_completion(self, &completion); ready--) {
+        any = any || (completion.tag != OPERATION_ALARM && completion.tag != OPERATION_NONE);
+        dispatch(self, completion.tag, completion.result, completion.flags);
     }
     return any;
+}
+
+static void put_off(struct loop_uring *self, const struct completion *completion) {
+    if (self->put_off.count == self->put_off.capacity) {
+        self->put_off.capacity = self->put_off.capacity ? self->put_off.capacity * 2 : 64;
+        self->put_off.items =
+            mem_resize(self->put_off.items, self->put_off.capacity, sizeof(struct completion));
+    }
+    self->put_off.items[self->put_off.count++] = *completion;
+}
+
+static void uring_let_packets_in(struct loop *loop) {
+    struct loop_uring *self = uring_of(loop);
+    struct completion completion;
+    if (io_uring_submit_and_get_events(&self->ring) < 0)
+        return;
+    for (unsigned ready = io_uring_cq_ready(&self->ring);
+         ready > 0 && take_completion(self, &completion); ready--) {
+        if ((completion.tag & OPERATION_MASK) == OPERATION_PACKETS)
+            dispatch(self, completion.tag, completion.result, completion.flags);
+        else
+            put_off(self, &completion);
+    }
 }
 
 static int uring_turn(struct loop *loop, int64_t until_ns, int64_t now_ns) {
@@ -328,7 +377,7 @@ static int uring_turn(struct loop *loop, int64_t until_ns, int64_t now_ns) {
     struct io_uring_cqe *cqe = NULL;
     for (;;) {
         int r;
-        if (until_ns <= now_ns) {
+        if (until_ns <= now_ns || self->put_off.count) {
             r = io_uring_submit_and_wait_timeout(&self->ring, &cqe, 1, &none, NULL);
         } else {
             if (loop_alarm_is_late(&self->alarm, until_ns))
@@ -356,17 +405,18 @@ static void uring_free(struct loop *loop) {
     };
     io_uring_register_sync_cancel(&self->ring, &everything);
     io_uring_get_events(&self->ring);
-    while (io_uring_cq_ready(&self->ring) > 0) {
-        struct io_uring_cqe *cqe;
-        if (io_uring_peek_cqe(&self->ring, &cqe) < 0)
-            break;
-        if ((cqe->user_data & OPERATION_MASK) == OPERATION_ACCEPT && cqe->res >= 0)
-            close(cqe->res);
-        io_uring_cqe_seen(&self->ring, cqe);
+    struct completion completion;
+    while (take_completion(self, &completion))
+        put_off(self, &completion);
+    for (size_t i = 0; i < self->put_off.count; i++) {
+        struct completion *last = &self->put_off.items[i];
+        if ((last->tag & OPERATION_MASK) == OPERATION_ACCEPT && last->result >= 0)
+            close(last->result);
     }
     io_uring_queue_exit(&self->ring);
     buffers_deinit(&self->packets);
     buffers_deinit(&self->streams);
+    free(self->put_off.items);
     free(self);
 }
 
@@ -398,6 +448,7 @@ int loop_uring_new(struct loop **ret_loop) {
         .add = uring_add,
         .update = uring_update,
         .turn = uring_turn,
+        .let_packets_in = uring_let_packets_in,
     };
     struct loop_uring *self = mem_alloc(sizeof(*self));
     self->base.operations = &operations;

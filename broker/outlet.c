@@ -65,6 +65,13 @@ static bool decode(const void *data, size_t length, struct kb_report_message *me
            message->count <= KB_REPORT_COUNT_MAX;
 }
 
+/* After the report, which is in a hurry. */
+static void heard(struct report_peer *peer) {
+    struct report_peers *by_age = &peer->outlet->server->report_peers;
+    TAILQ_REMOVE(by_age, peer, by_age);
+    TAILQ_INSERT_TAIL(by_age, peer, by_age);
+}
+
 static void peer_data(struct loop_source *source, const void *data, size_t length, bool truncated,
                       int error) {
     struct report_peer *peer = source->owner;
@@ -74,14 +81,12 @@ static void peer_data(struct loop_source *source, const void *data, size_t lengt
         drop_peer(peer);
         return;
     }
-    struct report_peers *by_age = &peer->outlet->server->report_peers;
-    TAILQ_REMOVE(by_age, peer, by_age);
-    TAILQ_INSERT_TAIL(by_age, peer, by_age);
     uint64_t received_ns = moment_mono_ns();
     struct kb_report_message message;
     if (truncated || !decode(data, length, &message)) {
         /* Counted, and the connection goes on: a newer library may send kinds we don't know. */
         peer->outlet->server->metrics.bad_messages++;
+        heard(peer);
         return;
     }
     struct report report = { .key_id = message.key_id,
@@ -93,6 +98,7 @@ static void peer_data(struct loop_source *source, const void *data, size_t lengt
                              .count = message.count,
                              .vendor_code = message.vendor_code };
     server_report(peer->outlet->server, peer->outlet, &peer->actor, &report, received_ns);
+    heard(peer);
 }
 
 static const struct loop_callbacks PEER_CALLBACKS = { .on_data = peer_data,

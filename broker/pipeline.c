@@ -178,6 +178,9 @@ static bool says_status(const struct changeset *set, uint64_t key_id) {
 void server_report(struct server *server, struct outlet *outlet, const struct actor *actor,
                    const struct report *report, uint64_t received_ns) {
     server->now = moment_now();
+    const struct model_key *key = model_key_by_id(server->model, report->key_id);
+    if (key)
+        publication_expect(&outlet->publication, key->record->slot);
     struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
     struct changeset *set = begin_live(server);
     struct cause cause = { .now = server->now, .actor = *actor };
@@ -197,6 +200,10 @@ void server_report(struct server *server, struct outlet *outlet, const struct ac
     if (fate == FATE_STALE || fate == FATE_GUARDED ||
         (fate == FATE_APPLIED && !says_status(set, report->key_id)))
         decline(server, outlet, report->key_id);
+}
+
+void server_let_reports_in(struct server *server) {
+    loop_let_packets_in(server->loop);
 }
 
 static void show_guards(struct server *server) {

@@ -143,6 +143,13 @@ static bool is_published(const struct publication *pub, uint32_t slot, uint64_t 
     return pub->order[pub->positions[slot]].id == key_id;
 }
 
+void publication_expect(const struct publication *pub, uint32_t slot) {
+    if (slot >= pub->slot_count || !pub->positions)
+        return;
+    __builtin_prefetch(&pub->board.shared->slots[slot], 1);
+    __builtin_prefetch(&pub->positions[slot]);
+}
+
 static uint64_t next_word(const struct publication *pub, uint32_t slot, uint64_t key_id,
                           unsigned status) {
     uint64_t old = slot_word(pub, slot);

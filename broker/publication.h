@@ -67,6 +67,9 @@ void publication_retire(struct publication *pub, uint64_t generation);
 void publication_set_catalog(struct publication *pub, const struct catalog_built *built,
                              struct published_key *order, uint32_t count);
 
+/* The key's state is about to be set: bring what that touches into the cache, while the report is
+ * still being judged. */
+void publication_expect(const struct publication *pub, uint32_t slot);
 /* A key's state; ignored while the key is not in the published order. */
 void publication_set_state(struct publication *pub, uint32_t slot, uint64_t key_id,
                            const struct key_state *state);

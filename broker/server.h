@@ -78,6 +78,10 @@ void server_stage(struct server *server, struct changeset *set, void *owner);
 /* A report from a worker's socket. */
 void server_report(struct server *server, struct outlet *outlet, const struct actor *actor,
                    const struct report *report, uint64_t received_ns);
+/* Let workers' reports in while a command takes long, so that a failover need not wait for an
+ * import. Between two keys of it, not in the middle of a change: a report may change any key's
+ * state, and nothing else. */
+void server_let_reports_in(struct server *server);
 /* What the clock made happen. */
 void server_tick(struct server *server);
 /* Ask for events; answered by admin_events. Takes over the query. */

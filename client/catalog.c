@@ -280,14 +280,13 @@ uint64_t kbi_catalog_endpoint(const struct catalog *catalog, uint64_t id) {
     return url ? kbi_account_hash(url) : 0;
 }
 
-/* The variables are several strings; the empty one that ends them must lie inside the record. */
+/* The variables are several strings, and an empty one ends them. It lies inside the record if
+ * nothing else stands there or the record's last two bytes are NUL (that the last is was checked):
+ * a walk over the strings would say the same, but would touch them all on the way of a failover. */
 static const char *environment_of(const struct kb_catalog_key *record) {
     const char *text = text_at(record, record->size, sizeof *record, record->environment);
-    const char *end = (const char *)record + record->size;
-    for (const char *next = text; next && next < end; next += strlen(next) + 1)
-        if (!*next)
-            return text;
-    return NULL;
+    const char *last = (const char *)record + record->size - 1;
+    return text && (text == last || last[-1] == '\0') ? text : NULL;
 }
 
 bool kbi_catalog_fill(const struct catalog *catalog, uint64_t id, kb_key *ret_key) {

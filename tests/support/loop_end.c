@@ -55,6 +55,12 @@ static void note_data(struct loop_source *source, const void *data, size_t lengt
     end->bytes += length;
     if (end->echoes)
         cr_assert_eq(send(source->fd, data, length, MSG_NOSIGNAL), (ssize_t)length);
+    if (end->let_in) {
+        unsigned number = end->let_in->messages;
+        cr_assert_eq(send(end->let_in->far, &number, sizeof number, 0), (ssize_t)sizeof number);
+        loop_let_packets_in(end->loop);
+        cr_assert_eq(end->let_in->messages, number + 1, "the packet was not let in");
+    }
     if (end->victim)
         end_close(end->victim);
 }

@@ -52,6 +52,7 @@ struct end {
     int accepted_fd;
     unsigned accepted;
     struct end *victim; /* closed by a message or a connection to this one */
+    struct end *let_in; /* during a message this one is sent a numbered packet, and let in */
 };
 
 int64_t now_ms(void);

@@ -377,3 +377,32 @@ LOOP_TEST(freeing_the_loop_closes_nothing_and_holds_nothing_open) {
     cr_assert_eq(recv(end.far, &byte, 1, 0), 0, "the peer must see it at once");
     close(end.far);
 }
+
+LOOP_TEST(packets_are_let_in_while_a_callback_takes_long_and_nothing_else) {
+    struct loop *loop = make_loop(kind);
+    struct end packets = { .numbered = true }, slow = { .let_in = &packets }, listening = { 0 };
+    struct end other = { 0 };
+    struct sockaddr_un address;
+    socklen_t length;
+    watch_pair(loop, &packets, SOCK_SEQPACKET);
+    watch_pair(loop, &slow, SOCK_STREAM);
+    watch_pair(loop, &other, SOCK_STREAM);
+    watch(loop, &listening, listener_new(SOCK_STREAM, &address, &length), LOOP_ACCEPT);
+    look(loop);
+    for (unsigned round = 0; round < 20; round++) {
+        unsigned others = other.messages, accepted = listening.accepted;
+        say(&slow, "x");
+        int client = client_new(SOCK_STREAM, &address, length);
+        say(&other, "y");
+        TURN_UNTIL(loop, slow.messages == round + 1 && other.messages > others &&
+                             listening.accepted > accepted);
+        cr_assert_eq(packets.messages, round + 1, "once, and in order");
+        close(listening.accepted_fd);
+        close(client);
+    }
+    dismiss(&packets);
+    dismiss(&slow);
+    dismiss(&other);
+    dismiss(&listening);
+    loop_free(loop);
+}
