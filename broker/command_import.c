@@ -18,7 +18,7 @@
 #include "timetext.h"
 
 /* What may be done before reports are let in: some tens of microseconds each. */
-enum { KEYS_AT_A_TIME = 8, BYTES_AT_A_TIME = 16 * 1024 };
+enum { KEYS_AT_A_TIME = 8, NAMES_AT_A_TIME = 128, BYTES_AT_A_TIME = 16 * 1024 };
 
 enum import_mode { IMPORT_CREATE, IMPORT_MERGE, IMPORT_REPLACE };
 
@@ -342,6 +342,8 @@ static int import_rest(struct import *import) {
     struct model_key **order = mem_resize(NULL, pool->count, sizeof(struct model_key *));
     uint32_t count = 0;
     for (size_t i = 0; i < json_array_size(import->keys) && !refused; i++) {
+        if (i % NAMES_AT_A_TIME == 0)
+            server_let_reports_in(request->server);
         const char *name = text_of(json_array_get(import->keys, i), "name");
         struct model_key *key = name ? model_find_key(request->server->model, pool, name) : NULL;
         if (key && count < pool->count)
@@ -432,6 +434,16 @@ static int carry_out(struct import *import) {
     return refused;
 }
 
+/* Ten thousand objects take milliseconds to free, too. */
+static void free_document(struct import *import) {
+    for (size_t i = json_array_size(import->keys); i-- > 0;) {
+        if (i % NAMES_AT_A_TIME == 0)
+            server_let_reports_in(import->request->server);
+        json_array_remove((json_t *)(uintptr_t)import->keys, i);
+    }
+    json_decref(import->document);
+}
+
 int command_import(struct request *request, struct refusal *refusal) {
     struct import import = { .request = request, .refusal = refusal, .changes = json_array() };
     int refused = read_mode(&import);
@@ -458,6 +470,6 @@ int command_import(struct request *request, struct refusal *refusal) {
     map_deinit(&import.named);
     free(import.rules);
     json_decref(import.changes);
-    json_decref(import.document);
+    free_document(&import);
     return refused;
 }

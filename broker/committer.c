@@ -34,8 +34,9 @@ struct committer {
     bool running;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct group *todo, *done; /* under the lock */
-    bool stopping;             /* under the lock */
+    struct group *todo, *done; /* under the lock, and so are the next two */
+    struct group *discarded;
+    bool stopping;
     int event_fd;
 };
 
@@ -286,25 +287,43 @@ static void give_way(void) {
     (void)ignored; /* a sandbox may forbid it */
 }
 
+/* Under the lock. */
+static void hand_back(struct committer *committer, struct group *group) {
+    committer->todo = NULL;
+    committer->done = group;
+    uint64_t one = 1;
+    ssize_t ignored = write(committer->event_fd, &one, sizeof one); /* can't fail: counts to 1 */
+    (void)ignored;
+}
+
+static void free_groups(struct group *first) {
+    while (first) {
+        struct group *group = first;
+        first = group->next;
+        group_free(group);
+    }
+}
+
 static void *work(void *argument) {
     struct committer *committer = argument;
     give_way();
     pthread_mutex_lock(&committer->lock);
     for (;;) {
-        while (!committer->todo && !committer->stopping)
+        while (!committer->todo && !committer->discarded && !committer->stopping)
             pthread_cond_wait(&committer->wake, &committer->lock);
-        struct group *group = committer->todo;
-        if (!group)
+        struct group *group = committer->todo, *discarded = committer->discarded;
+        if (!group && !discarded)
             break;
+        committer->discarded = NULL;
         pthread_mutex_unlock(&committer->lock);
-        process(committer, group);
+        if (group)
+            process(committer, group);
         pthread_mutex_lock(&committer->lock);
-        committer->todo = NULL;
-        committer->done = group;
-        uint64_t one = 1;
-        ssize_t ignored =
-            write(committer->event_fd, &one, sizeof one); /* can't fail: counts to 1 */
-        (void)ignored;
+        if (group)
+            hand_back(committer, group);
+        pthread_mutex_unlock(&committer->lock);
+        free_groups(discarded);
+        pthread_mutex_lock(&committer->lock);
     }
     pthread_mutex_unlock(&committer->lock);
     return NULL;
@@ -336,6 +355,14 @@ int committer_start(struct committer *committer, int *ret_fd) {
     committer->running = true;
     *ret_fd = committer->event_fd;
     return 0;
+}
+
+void committer_discard(struct committer *committer, struct group *group) {
+    pthread_mutex_lock(&committer->lock);
+    group->next = committer->discarded;
+    committer->discarded = group;
+    pthread_cond_signal(&committer->wake);
+    pthread_mutex_unlock(&committer->lock);
 }
 
 void committer_submit(struct committer *committer, struct group *group) {
@@ -387,6 +414,7 @@ struct committer *committer_free(struct committer *committer) {
         free(pool);
     }
     map_deinit(&committer->pools);
+    free_groups(committer->discarded);
     store_close(committer->store);
     if (committer->event_fd >= 0)
         close(committer->event_fd);

@@ -62,6 +62,7 @@ struct group {
     bool reopen;       /* the store is broken: bring it back first */
     bool check_master; /* look whether the master key file still opens the store, log it */
     uint64_t next_id;
+    struct group *next; /* among those to be freed */
     /* Results: */
     int error; /* 0 = durable and published; -errno = nothing of it happened */
     const char *failed_step;
@@ -86,6 +87,8 @@ int committer_start(struct committer *committer, int *ret_fd);
 void committer_submit(struct committer *committer, struct group *group);
 /* The group that is back, or NULL. Clears the eventfd. */
 struct group *committer_take(struct committer *committer);
+/* Have a group that was taken freed by the thread: after a large import that takes milliseconds. */
+void committer_discard(struct committer *committer, struct group *group);
 /* Wait for the group under way (it must be taken after), end the thread, close the store. */
 struct group *committer_stop(struct committer *committer);
 struct committer *committer_free(struct committer *committer);

@@ -520,5 +520,5 @@ void server_group_done(struct server *server) {
     }
     server->trim_due |= is_bulky(group);
     answer_queries(group);
-    group_free(group);
+    committer_discard(server->committer, group);
 }

@@ -2,12 +2,16 @@
  * export and import with a real broker: what goes out comes in again, all or nothing, and twice is
  * the same as once.
  */
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <criterion/criterion.h>
 
 #include "tests/support/peer.h"
+#include "tests/support/worker.h"
 
 static struct peer *start(struct broker *b) {
     broker_start(b, NULL);
@@ -237,4 +241,72 @@ TEST_BOTH_LOOPS(transfer, an_unfit_document_is_refused_with_its_reason) {
         "import fresh");
     cr_assert_eq(vendor->code, 404);
     peer_must(peer, "show pools");
+}
+
+/* ---- a large import and everybody else ---- */
+
+struct importer {
+    struct broker *broker;
+    char *document;
+    _Atomic bool done;
+};
+
+static int import_huge(void *argument) {
+    struct importer *importer = argument;
+    struct peer *peer = peer_open(importer->broker);
+    int code = peer_ask_with(peer, importer->document, "import huge")->code;
+    atomic_store(&importer->done, true);
+    return code;
+}
+
+static char *huge_document(unsigned keys) {
+    char *text;
+    size_t length;
+    FILE *stream = open_memstream(&text, &length);
+    fputs("{\"format\":1,\"pool\":{\"vendor\":\"openai\"},\"keys\":[", stream);
+    for (unsigned i = 0; i < keys; i++)
+        fprintf(stream, "%s{\"name\":\"h%u\",\"config\":{\"api_key\":\"" PEER_SECRET "\"}}",
+                i ? "," : "", i, i);
+    fputs("]}", stream);
+    cr_assert_eq(fclose(stream), 0);
+    return text;
+}
+
+/* Until the broker has announced it: the reader itself skips the key at once. */
+static int64_t fail_over_ms(kb_reader *reader) {
+    const kb_key *key = kb_current(reader);
+    cr_assert_not_null(key);
+    uint64_t generation = key->ticket.generation;
+    int64_t began = scene_now_ms();
+    kb_report(reader, key->ticket, KB_QUOTA, KB_NO_HINT);
+    do
+        key = kb_current(reader);
+    while (key && key->ticket.generation == generation);
+    return scene_now_ms() - began;
+}
+
+TEST_BOTH_LOOPS(transfer, a_failover_does_not_wait_for_a_large_import) {
+    enum { KEYS = 4000 };
+    broker_start(b, NULL);
+    peer_make_large_pool(peer_open(b), "main", "k", KEYS);
+    kb_reader *reader = worker_open(b, "main");
+    fail_over_ms(reader); /* connects */
+    struct importer *importer = worker_share(sizeof *importer);
+    importer->broker = b;
+    importer->document = huge_document(30000);
+    int64_t began = scene_now_ms(), longest = 0;
+    pid_t pid = worker_fork(import_huge, importer);
+    unsigned failovers = 0;
+    for (; failovers < KEYS - 2 && !atomic_load(&importer->done); failovers++) {
+        int64_t took = fail_over_ms(reader);
+        longest = took > longest ? took : longest;
+        usleep(500);
+    }
+    int64_t whole = scene_now_ms() - began;
+    cr_assert_eq(worker_wait(pid), 0);
+    cr_assert_gt(failovers, 10);
+    cr_assert_lt(longest, whole / 4, "one of %u failovers took %lld of the import's %lld ms",
+                 failovers, (long long)longest, (long long)whole);
+    free(importer->document);
+    kb_close(reader);
 }
