@@ -5,7 +5,7 @@
  * stands in keybroker_shared/rules.h.
  *
  * How a table is written: codes and types before wording, and wording only where a vendor has no
- * code, for one status, and by how the message begins: behind its beginning a message may repeat
+ * code, and by how the message begins: behind its beginning a message may repeat
  * what somebody put into a prompt, and a prompt must not be able to condemn a key. What is special
  * stands before the plain status; last one of the two ends below, by whether the vendor counts
  * requests per account (vendor.c says the same with rate_is_account; a test compares them). A
@@ -123,9 +123,8 @@ static const char *const XAI[] = {
 static const char *const OPENROUTER[] = {
     "402 any=in_flight_budget_exhausted rate account",
     "402 any=weight_exceeds_budget permission",
-    "402 any=openrouter_key_limit quota key",
+    "4xx any=openrouter_key_limit quota key",
     "402 quota account",
-    "403 any=openrouter_key_limit quota key",
     "403 any=openrouter_guardrail_budget quota key",
     "403 any=openrouter_workspace_budget quota account",
     "403 request",

@@ -51,6 +51,14 @@ struct string {
     size_t kept; /* how much of it to keep */
 };
 
+/* Its value, or -1. */
+static int hex_digit(char c) {
+    char lower = (char)(c | 0x20);
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
 static enum taken scan_string(struct copy *copy, struct string *ret_string) {
     enum taken opened = expect(copy, '"');
     if (opened != WHOLE)
@@ -60,7 +68,7 @@ static enum taken scan_string(struct copy *copy, struct string *ret_string) {
         if (*at == '\\') {
             bool unicode = copy->end - at > 1 && at[1] == 'u';
             at += copy->end - at > 1 ? 2 : 1;
-            for (int i = 0; unicode && i < 4 && at < copy->end && *at != '"'; i++)
+            for (int i = 0; unicode && i < 4 && at < copy->end && hex_digit(*at) >= 0; i++)
                 at++;
             continue;
         }
@@ -97,11 +105,10 @@ static int unicode_escape(const char *text, size_t left) {
     if (left < 6 || text[0] != '\\' || text[1] != 'u')
         return -1;
     for (int i = 2; i < 6; i++) {
-        char c = text[i], lower = (char)(c | 0x20);
-        bool digit = c >= '0' && c <= '9';
-        if (!digit && !(lower >= 'a' && lower <= 'f'))
+        int digit = hex_digit(text[i]);
+        if (digit < 0)
             return -1;
-        number = number * 16 + (digit ? c - '0' : lower - 'a' + 10);
+        number = number * 16 + digit;
     }
     return number;
 }
@@ -234,8 +241,10 @@ static enum taken take_word(struct copy *copy) {
         copy->at++;
     if (copy->at == copy->end)
         return CUT; /* how it goes on is not known */
+    if (copy->at == begin)
+        return BROKEN;
     put(copy, begin, (size_t)(copy->at - begin));
-    return copy->at > begin ? WHOLE : BROKEN;
+    return WHOLE;
 }
 
 static enum taken take_value(struct copy *copy) {

@@ -8,12 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <criterion/criterion.h>
 
 #include "broker/vendor_rules.h"
 #include "client/internal.h"
 #include "tests/support/fixture_pool.h"
+#include "tests/support/seed.h"
 #include "tests/unit/vendor_answers.h"
 
 enum { KEYS = 8 };
@@ -171,22 +174,28 @@ Test(classify, an_answer_that_was_damaged_on_its_way_is_still_that_failure, .tim
     judge_all(DISGUISED, sizeof DISGUISED / sizeof *DISGUISED);
 }
 
-/* How many of the vendor's rules it takes until one matches; 0 = none does. */
-static size_t deciding_rule(const struct answer *answer) {
-    struct kbi_rules *rules = rules_of(answer->vendor);
+static struct kbi_finding found_in(const struct kbi_rules *rules, const struct answer *answer,
+                                   const char *body, size_t length) {
     struct kbi_response response;
     kb_http_response raw = KB_HTTP_RESPONSE_INIT;
     raw.status = answer->status;
     raw.headers = answer->headers;
-    raw.body = answer->body;
-    raw.body_len = answer->body ? strlen(answer->body) : 0;
+    raw.body = body;
+    raw.body_len = length;
     kbi_response_init(&response, &raw, true, true);
-    uint32_t count = rules->count;
-    size_t decided = 0;
-    for (rules->count = 1; !decided && rules->count <= count; rules->count++)
-        if (kbi_classify(rules, &response).by_rule)
-            decided = rules->count;
+    struct kbi_finding finding = kbi_classify(rules, &response);
     kbi_response_deinit(&response);
+    return finding;
+}
+
+/* How many of the vendor's rules it takes until one matches; 0 = none does. */
+static size_t deciding_rule(const struct answer *answer) {
+    struct kbi_rules *rules = rules_of(answer->vendor);
+    uint32_t count = rules->count;
+    size_t decided = 0, length = answer->body ? strlen(answer->body) : 0;
+    for (rules->count = 1; !decided && rules->count <= count; rules->count++)
+        if (found_in(rules, answer, answer->body, length).by_rule)
+            decided = rules->count;
     kbi_rules_free(rules);
     return decided;
 }
@@ -200,6 +209,56 @@ Test(classify, every_rule_of_every_vendor_decides_an_answer_of_the_table) {
                 decides[deciding_rule(&ANSWERS[j])] = true;
         for (size_t j = 0; lines[j]; j++)
             cr_expect(decides[j + 1], "%s: no answer for \"%s\"", vendor_at(i)->name, lines[j]);
+    }
+}
+
+/* A page that nobody may touch lies behind it. */
+static char *guarded_end(size_t room) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = (room + page - 1) / page * page;
+    char *memory =
+        mmap(NULL, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(memory, MAP_FAILED);
+    cr_assert_eq(mprotect(memory + pages, page, PROT_NONE), 0);
+    return memory + pages;
+}
+
+Test(classify, a_body_cut_anywhere_condemns_no_key_that_the_whole_would_not, .timeout = 60) {
+    char *end = guarded_end(4096);
+    for (size_t i = 0; i < sizeof ANSWERS / sizeof *ANSWERS; i++) {
+        const struct answer *answer = &ANSWERS[i];
+        struct kbi_rules *rules = rules_of(answer->vendor);
+        size_t length = answer->body ? strlen(answer->body) : 0;
+        kb_outcome by_status = found_in(rules, answer, "", 0).outcome;
+        for (size_t cut = 0; cut <= length; cut++) {
+            memcpy(end - cut, answer->body ? answer->body : "", cut);
+            struct kbi_finding finding = found_in(rules, answer, end - cut, cut);
+            cr_assert(finding.outcome != KB_INVALID || by_status == KB_INVALID ||
+                          answer->outcome == KB_INVALID,
+                      "%s %d cut at %zu: %s", answer->vendor, answer->status, cut, answer->body);
+        }
+        kbi_rules_free(rules);
+    }
+}
+
+Test(classify, a_damaged_body_is_survived_and_judged_the_same_twice, .timeout = 60) {
+    struct seed seed = seed_begin("a_damaged_body_is_survived_and_judged_the_same_twice");
+    static const char MARKS[] = "\"\\{}[],:0e\xff\xc3\x80\n ";
+    char *end = guarded_end(4096);
+    for (size_t i = 0; i < sizeof ANSWERS / sizeof *ANSWERS; i++) {
+        const struct answer *answer = &ANSWERS[i];
+        size_t length = answer->body ? strlen(answer->body) : 0;
+        struct kbi_rules *rules = rules_of(answer->vendor);
+        for (int round = 0; length && round < 200; round++) {
+            memcpy(end - length, answer->body, length);
+            for (uint64_t flips = 1 + seed_below(&seed, 4); flips > 0; flips--)
+                end[-1 - (ptrdiff_t)seed_below(&seed, length)] =
+                    MARKS[seed_below(&seed, sizeof MARKS)];
+            struct kbi_finding one = found_in(rules, answer, end - length, length);
+            struct kbi_finding two = found_in(rules, answer, end - length, length);
+            cr_assert(one.outcome == two.outcome && one.scope == two.scope &&
+                      strcmp(one.code, two.code) == 0);
+        }
+        kbi_rules_free(rules);
     }
 }
 

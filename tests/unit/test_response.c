@@ -289,6 +289,22 @@ Test(response, what_is_no_text_does_not_spoil_the_rest) {
     cr_assert_str_eq(shown(response.error.message), "a?b");
 }
 
+Test(response, no_message_hides_a_code) {
+    static const char *const PARTS[] = { "\\",   "\\u",  "\\ud8", "\\udc00", "d83d", "/",    "\n",
+                                         "\x01", "\xc3", "\xa9",  "\xf0",    "\x9f", "\xed", "{",
+                                         "]",    ",",    "x",     "u",       "n",    "\xff", " " };
+    struct seed seed = seed_begin("no_message_hides_a_code");
+    for (int round = 0; round < 20000; round++) {
+        char message[200] = "", body[300];
+        for (uint64_t n = seed_below(&seed, 20); n > 0; n--)
+            strcat(message, PARTS[seed_below(&seed, sizeof PARTS / sizeof *PARTS)]);
+        snprintf(body, sizeof body, "{\"message\":\"%s.\",\"code\":\"c\"}", message);
+        take_body(body);
+        cr_assert_str_eq(shown(response.error.code), "c", "%s", body);
+        drop();
+    }
+}
+
 Test(response, of_members_that_come_twice_the_last_counts) {
     expect("{\"error\":{\"code\":\"a\",\"code\":\"b\"}}", "b", "-", "-", "-");
     expect("{\"error\":{\"code\":\"a\"},\"error\":{\"code\":\"b\"}}", "b", "-", "-", "-");
