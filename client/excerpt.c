@@ -59,23 +59,46 @@ static int hex_digit(char c) {
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
+/* Behind the escape at `at`; its hexadecimal digits belong to it. */
+static const char *skip_escape(const char *at, const char *end) {
+    bool unicode = end - at > 1 && at[1] == 'u';
+    at += end - at > 1 ? 2 : 1;
+    for (int i = 0; unicode && i < 4 && at < end && hex_digit(*at) >= 0; i++)
+        at++;
+    return at;
+}
+
+/* The quote that ends the string, or the end. Nearly all of a large body is the rest of a string,
+ * so this looks for what matters in it rather than at every byte; at each byte at most twice. */
+static const char *skip_rest(const char *at, const char *end) {
+    const char *quote = at;
+    for (;;) {
+        if (quote <= at) {
+            quote = memchr(at, '"', (size_t)(end - at));
+            quote = quote ? quote : end;
+        }
+        const char *backslash = memchr(at, '\\', (size_t)(quote - at));
+        if (!backslash)
+            return quote;
+        at = skip_escape(backslash, end);
+    }
+}
+
 static enum taken scan_string(struct copy *copy, struct string *ret_string) {
     enum taken opened = expect(copy, '"');
     if (opened != WHOLE)
         return opened;
     const char *begin = copy->at, *at = begin, *cut = NULL;
-    while (at < copy->end && *at != '"') {
-        if (*at == '\\') {
-            bool unicode = copy->end - at > 1 && at[1] == 'u';
-            at += copy->end - at > 1 ? 2 : 1;
-            for (int i = 0; unicode && i < 4 && at < copy->end && hex_digit(*at) >= 0; i++)
-                at++;
-            continue;
-        }
-        if (!cut && at - begin >= KBI_EXCERPT_STRING_MAX && ((unsigned char)*at & 0xc0) != 0x80)
+    while (at < copy->end && *at != '"' && !cut) {
+        if (*at == '\\')
+            at = skip_escape(at, copy->end);
+        else if (at - begin >= KBI_EXCERPT_STRING_MAX && ((unsigned char)*at & 0xc0) != 0x80)
             cut = at;
-        at++;
+        else
+            at++;
     }
+    if (cut)
+        at = skip_rest(cut, copy->end);
     if (at >= copy->end)
         return CUT;
     ret_string->at = begin;

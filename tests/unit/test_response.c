@@ -433,6 +433,24 @@ Test(response, long_texts_are_cut_between_characters) {
         }
 }
 
+Test(response, a_long_text_ends_where_its_quote_is) {
+    static const char *const TAILS[] = { "",         "\\\"",         "\\\\",
+                                         "\\\\\\\"", "\\u0022",      "\\u\\\"z",
+                                         "\\n\\\"x", "\\\"\\\"\\\\", "\\\"\\u1\\\"" };
+    for (size_t i = 0; i < sizeof TAILS / sizeof *TAILS; i++) {
+        char body[1000];
+        snprintf(body, sizeof body, "{\"message\":\"%0*d%s\",\"code\":\"c\"}", 400, 0, TAILS[i]);
+        take_body(body);
+        cr_assert_str_eq(shown(response.error.code), "c", "%s", TAILS[i]);
+        drop();
+    }
+    static char body[KBI_BODY_MAX];
+    memset(body, '\\', sizeof body);
+    memcpy(body, "{\"code\":\"c\",\"message\":\"", 23);
+    take(400, NULL, body, sizeof body);
+    cr_assert_str_eq(shown(response.error.code), "c");
+}
+
 Test(response, an_error_that_is_all_fields_is_parsed_whole) {
     static char body[20000] = "{\"error\":{\"details\":[";
     for (int i = 0; i < 1000; i++)
