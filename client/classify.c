@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_LOOK = 256 }; /* what a message is about stands at its beginning */
+enum { MESSAGE_LOOK = 160 }; /* what a message is about stands at its beginning */
 
 /* ---- rules ---- */
 

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { KBI_EXCERPT_DEPTH_MAX = 64, KBI_EXCERPT_STRING_MAX = 256 };
+enum { KBI_EXCERPT_DEPTH_MAX = 64, KBI_EXCERPT_STRING_MAX = 160 };
 
 /*
  * `text` begins with { or [; what follows that value is not looked at. Where the text ends early,
