@@ -285,7 +285,7 @@ $(FUZZERS:%=build/fuzz/fuzz_%): build/fuzz/%: build/obj/fuzz/tests/fuzz/%.o buil
 fuzz: $(FUZZERS:%=fuzz-%) ## fuzz what reads vendors' answers, FUZZ_SECONDS each (60); needs clang
 $(FUZZERS:%=fuzz-%): fuzz-%: build/fuzz/fuzz_%
 	@mkdir -p build/fuzz/corpus/$*
-	@build/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -dict=tests/fuzz/keybroker.dict \
+	@build/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -dict=tests/fuzz/keybroker.dict \
 	  -artifact_prefix=build/fuzz/$*- build/fuzz/corpus/$* tests/fuzz/corpus/$* >build/fuzz/$*.log 2>&1 || \
 	  { tail -n 60 build/fuzz/$*.log; exit 1; }
 	@echo "  fuzz_$*: $$(tail -n 1 build/fuzz/$*.log)"

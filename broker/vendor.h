@@ -23,6 +23,7 @@ struct vendor {
     const char *name;         /* "openai" */
     const char *title;        /* "OpenAI" */
     const char *base_url;     /* "" = each key or pool must name one */
+    const char *url_form;     /* for operators, where it depends on the account; NULL = not */
     const char *auth_format;  /* "Authorization: Bearer %s" */
     const char *key_prefixes; /* space-separated, longest first; what a mask may show */
     const char *env_key;      /* "OPENAI_API_KEY" */

@@ -170,11 +170,14 @@ json_t *view_vendor(const struct vendor *vendor) {
     json_t *environment = json_pack("[s]", vendor->env_key);
     if (vendor->env_base_url[0])
         json_array_append_new(environment, json_string(vendor->env_base_url));
-    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:b, s:s}", "name", vendor->name, "title",
-                     vendor->title, "base_url", text_or_null(vendor->base_url), "auth",
-                     vendor->auth_format, "environment", environment, "base_url_required",
-                     (int)vendor->base_url_required, "rate_scope",
-                     vendor->rate_is_account ? "account" : "key");
+    json_t *object = json_pack("{s:s, s:s, s:o, s:s, s:o, s:b, s:s}", "name", vendor->name, "title",
+                               vendor->title, "base_url", text_or_null(vendor->base_url), "auth",
+                               vendor->auth_format, "environment", environment, "base_url_required",
+                               (int)vendor->base_url_required, "rate_scope",
+                               vendor->rate_is_account ? "account" : "key");
+    if (vendor->url_form)
+        json_object_set_new(object, "base_url_form", json_string(vendor->url_form));
+    return object;
 }
 
 static json_t *field_row(const char *name, const char *title, bool required, bool secret) {

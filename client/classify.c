@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_LOOK = 256 }; /* what a message is about stands at its beginning */
+enum { MESSAGE_LOOK = 160 }; /* what a message is about stands at its beginning */
 
 /* ---- rules ---- */
 
@@ -93,11 +93,12 @@ static bool ends_quotation(const char *at, char quote) {
     return *at == quote && (quote != '\'' || !(after >= 'a' && after <= 'z'));
 }
 
-/* The beginning of a message in lower case, each quotation one NUL-free mark that nothing matches.
- */
+/* The beginning of a message in lower case, without blanks before it, each quotation one NUL-free
+ * mark that nothing matches. */
 static void unquoted(const char *message, char ret_plain[MESSAGE_LOOK]) {
     size_t length = 0;
     char before = ' ';
+    message += strspn(message, " \t\r\n");
     while (*message && length < MESSAGE_LOOK - 1) {
         char c = kbi_lower(*message);
         char quote = closing_quote(c, before);
@@ -119,6 +120,14 @@ struct search {
     char header[KBI_HEADER_VALUE_MAX];
     const char *code; /* what the matching field held */
 };
+
+/* Any header of that name will do. */
+static const char *match_header(struct search *search, const struct kb_rule *rule) {
+    for (uint32_t at = 0; kbi_response_header(search->response, rule->header, &at, search->header);)
+        if (field_if(search->header, rule))
+            return search->header;
+    return NULL;
+}
 
 static bool matches(struct search *search, const struct kb_rule *rule) {
     const struct kbi_error_fields *error = &search->response->error;
@@ -142,8 +151,7 @@ static bool matches(struct search *search, const struct kb_rule *rule) {
         search->code = match_any(error, rule);
         break;
     case KB_WHERE_HEADER:
-        if (kbi_response_header(search->response, rule->header, search->header))
-            search->code = field_if(search->header, rule);
+        search->code = match_header(search, rule);
         break;
     case KB_WHERE_MESSAGE:
         if (!error->message)
@@ -151,7 +159,8 @@ static bool matches(struct search *search, const struct kb_rule *rule) {
         if (!search->has_plain)
             unquoted(error->message, search->plain);
         search->has_plain = true;
-        return strstr(search->plain, rule->text) != NULL;
+        return rule->prefix ? compares(search->plain, rule->text, true)
+                            : strstr(search->plain, rule->text) != NULL;
     default:
         return false;
     }

@@ -1,7 +1,8 @@
 /*
  * See hint.h. Looks, in this order, at retry-after-ms, retry-after, Gemini's RetryInfo, and for a
- * rate limit at the headers that say when each limit is reset. Anything that is not exactly of its
- * format, and anything that is not in the future, is as good as absent.
+ * rate limit at what says when each limit is reset. Anything that is not exactly of its format, and
+ * anything that is not in the future, is as good as absent. Of a header that comes several times
+ * the longest wait counts: nonsense hides nothing, and nobody is sent back too early.
  */
 #include "hint.h"
 
@@ -108,27 +109,64 @@ static bool moment_ms(struct tm moment, double *ret_ms) {
     return true;
 }
 
-/* "Sun, 06 Nov 1994 08:49:37 GMT" */
-static bool parse_http_date(const char *text, double *ret_ms) {
+static bool take_month(const char **at, struct tm *moment) {
     static const char MONTHS[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    struct tm moment = { 0 };
+    while (moment->tm_mon < 12 && strncmp(*at, MONTHS + 3 * (ptrdiff_t)moment->tm_mon, 3) != 0)
+        moment->tm_mon++;
+    *at += moment->tm_mon < 12 ? 3 : 0;
+    return moment->tm_mon < 12;
+}
+
+/* Two digits of a year mean the one that is nearest, at most 50 years ahead (RFC 9110, 5.6.7). */
+static int whole_year(int two_digits, double now_ms) {
+    time_t now = (time_t)(now_ms / 1000);
+    struct tm today;
+    int this_year = gmtime_r(&now, &today) ? today.tm_year + 1900 : 2000;
+    int year = this_year - this_year % 100 + two_digits;
+    return year > this_year + 50 ? year - 100 : year <= this_year - 50 ? year + 100 : year;
+}
+
+/* "06 Nov 1994 08:49:37 GMT", or with dashes and a short year "06-Nov-94 08:49:37 GMT" */
+static bool take_date(const char **at, bool dashes, double now_ms, struct tm *moment) {
+    const char *between = dashes ? "-" : " ";
     int year;
-    const char *comma = strchr(text, ',');
-    if (!comma || comma - text != 3)
+    if (!take_digits(at, 2, &moment->tm_mday) || !take_text(at, between) ||
+        !take_month(at, moment) || !take_text(at, between) ||
+        !take_digits(at, dashes ? 2 : 4, &year) || !take_text(at, " ") || !take_clock(at, moment) ||
+        !take_text(at, " GMT"))
         return false;
-    text = comma + 1;
-    if (!take_text(&text, " ") || !take_digits(&text, 2, &moment.tm_mday) || !take_text(&text, " "))
+    moment->tm_year = (dashes ? whole_year(year, now_ms) : year) - 1900;
+    return true;
+}
+
+/* "Nov  6 08:49:37 1994", whose two blanks unfolding made one */
+static bool take_asctime(const char **at, struct tm *moment) {
+    int year;
+    if (!take_month(at, moment) || !take_text(at, " ") ||
+        !take_digits(at, is_digit(**at) && is_digit((*at)[1]) ? 2 : 1, &moment->tm_mday) ||
+        !take_text(at, " ") || !take_clock(at, moment) || !take_text(at, " ") ||
+        !take_digits(at, 4, &year))
         return false;
-    while (moment.tm_mon < 12 && strncmp(text, MONTHS + 3 * (ptrdiff_t)moment.tm_mon, 3) != 0)
-        moment.tm_mon++;
-    if (moment.tm_mon == 12)
+    moment->tm_year = year - 1900;
+    return true;
+}
+
+/* One of HTTP's three: "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT",
+ * "Sun Nov  6 08:49:37 1994". */
+static bool parse_http_date(const char *text, double now_ms, double *ret_ms) {
+    struct tm moment = { 0 };
+    size_t day = strspn(text, "SunMoTesWdhrFiaty");
+    bool is_long = day > 3;
+    text += day;
+    if (day < 3)
         return false;
-    text += 3;
-    if (!take_text(&text, " ") || !take_digits(&text, 4, &year) || !take_text(&text, " ") ||
-        !take_clock(&text, &moment) || !take_text(&text, " GMT") || *text)
+    if (!is_long && take_text(&text, " ")) {
+        if (!take_asctime(&text, &moment))
+            return false;
+    } else if (!take_text(&text, ", ") || !take_date(&text, is_long, now_ms, &moment)) {
         return false;
-    moment.tm_year = year - 1900;
-    return moment_ms(moment, ret_ms);
+    }
+    return !*text && moment_ms(moment, ret_ms);
 }
 
 /* "2026-11-23T18:05:00Z", "…00.25+01:00" */
@@ -169,25 +207,63 @@ static bool parse_rfc3339(const char *text, double *ret_ms) {
 
 /* ---- what the answer says; all in milliseconds, 0 = nothing ---- */
 
+static double ahead(double then_ms, double now_ms) {
+    return then_ms > now_ms ? then_ms - now_ms : 0;
+}
+
+static double read_ms(const char *text, double now_ms) {
+    double number;
+    (void)now_ms;
+    return parse_decimal(text, &number) ? number : 0;
+}
+
+static double read_retry_after(const char *text, double now_ms) {
+    double number;
+    if (parse_decimal(text, &number))
+        return number * 1000;
+    return parse_http_date(text, now_ms, &number) ? ahead(number, now_ms) : 0;
+}
+
+/* Number of seconds, or, when that would be more than a month, of a moment since 1970, then in
+ * seconds or milliseconds by its size, and again not more than a month ahead. */
+static double read_number(double number, double now_ms) {
+    static const double MONTH_S = 31.0 * 86400, SECONDS_END = 1e11;
+    if (number < MONTH_S)
+        return number * 1000;
+    double ms = ahead(number < SECONDS_END ? number * 1000 : number, now_ms);
+    return ms < MONTH_S * 1000 ? ms : 0;
+}
+
+/* A duration, a number, or a moment. */
+static double read_reset(const char *text, double now_ms) {
+    double number;
+    if (parse_duration(text, &number))
+        return number;
+    if (parse_decimal(text, &number))
+        return read_number(number, now_ms);
+    return parse_rfc3339(text, &number) ? ahead(number, now_ms) : 0;
+}
+
+static double longer(double a, double b) {
+    return a > b ? a : b;
+}
+
+static double longest(const struct kbi_response *response, const char *name,
+                      double (*read)(const char *, double), double now_ms) {
+    char value[KBI_HEADER_VALUE_MAX];
+    double ms = 0;
+    for (uint32_t at = 0; kbi_response_header(response, name, &at, value);)
+        ms = longer(ms, read(value, now_ms));
+    return ms;
+}
+
 static double base_ms(const struct kbi_response *response, int64_t wall_ms) {
     char value[KBI_HEADER_VALUE_MAX];
     double date_ms;
-    if (kbi_response_header(response, "date", value) && parse_http_date(value, &date_ms))
-        return date_ms;
+    for (uint32_t at = 0; kbi_response_header(response, "date", &at, value);)
+        if (parse_http_date(value, (double)wall_ms, &date_ms))
+            return date_ms;
     return (double)wall_ms;
-}
-
-static double retry_after(const struct kbi_response *response, double now_ms) {
-    char value[KBI_HEADER_VALUE_MAX];
-    double number;
-    if (kbi_response_header(response, "retry-after-ms", value) && parse_decimal(value, &number) &&
-        number > 0)
-        return number;
-    if (!kbi_response_header(response, "retry-after", value))
-        return 0;
-    if (parse_decimal(value, &number))
-        return number * 1000;
-    return parse_http_date(value, &number) && number > now_ms ? number - now_ms : 0;
 }
 
 static double retry_info(const struct kbi_response *response) {
@@ -196,15 +272,13 @@ static double retry_info(const struct kbi_response *response) {
     return delay && parse_duration(delay, &ms) ? ms : 0;
 }
 
-/* A duration, seconds, or a moment. Seconds of more than a month are a moment in disguise, whose
- * epoch nobody knows. */
-static double reset_of(const char *text, double now_ms) {
-    double number;
-    if (parse_duration(text, &number))
-        return number;
-    if (parse_decimal(text, &number))
-        return number < 31.0 * 86400 ? number * 1000 : 0;
-    return parse_rfc3339(text, &number) && number > now_ms ? number - now_ms : 0;
+static bool is_used_up(const struct kbi_response *response, const char *remaining) {
+    char value[KBI_HEADER_VALUE_MAX];
+    double left;
+    for (uint32_t at = 0; kbi_response_header(response, remaining, &at, value);)
+        if (parse_decimal(value, &left) && left == 0)
+            return true;
+    return false;
 }
 
 /* The reset of the limit that is used up; of several the longest. Where none says that it is, a
@@ -220,24 +294,25 @@ static double limit_reset(const struct kbi_response *response, double now_ms) {
         { "anthropic-ratelimit-input-tokens-reset", "anthropic-ratelimit-input-tokens-remaining" },
         { "anthropic-ratelimit-output-tokens-reset",
           "anthropic-ratelimit-output-tokens-remaining" },
+        { "x-ratelimit-reset", "x-ratelimit-remaining" },
     };
-    char value[KBI_HEADER_VALUE_MAX];
-    double longest = 0, longest_used_up = 0, left;
+    double of_all = 0, of_used_up = 0;
     for (size_t i = 0; i < sizeof LIMITS / sizeof *LIMITS; i++) {
-        if (!kbi_response_header(response, LIMITS[i].reset, value))
-            continue;
-        double ms = reset_of(value, now_ms);
-        longest = longest > ms ? longest : ms;
-        if (kbi_response_header(response, LIMITS[i].remaining, value) &&
-            parse_decimal(value, &left) && left == 0)
-            longest_used_up = longest_used_up > ms ? longest_used_up : ms;
+        double ms = longest(response, LIMITS[i].reset, read_reset, now_ms);
+        of_all = longer(of_all, ms);
+        if (ms > 0 && is_used_up(response, LIMITS[i].remaining))
+            of_used_up = longer(of_used_up, ms);
     }
-    return longest_used_up > 0 ? longest_used_up : longest;
+    if (!(of_all > 0) && response->error.limit_reset)
+        return read_reset(response->error.limit_reset, now_ms);
+    return of_used_up > 0 ? of_used_up : of_all;
 }
 
 uint64_t kbi_hint(const struct kbi_response *response, kb_outcome outcome, int64_t wall_ms) {
     double now_ms = base_ms(response, wall_ms);
-    double ms = retry_after(response, now_ms);
+    double ms = longest(response, "retry-after-ms", read_ms, now_ms);
+    if (!(ms > 0))
+        ms = longest(response, "retry-after", read_retry_after, now_ms);
     if (!(ms > 0))
         ms = retry_info(response);
     if (!(ms > 0) && outcome == KB_RATE)

@@ -4,12 +4,12 @@
  * length, and jansson is given an excerpt (excerpt.c), because it takes its time over what nobody
  * asked for, and recurses, while workers may run on small stacks.
  *
- * A truncated body does not parse and so has no fields. A scanner that made something of it anyway
- * could not tell a field from a prompt that quotes one.
+ * Of a body that ends early, or whose first 64 KiB end early, what was whole by then counts.
  */
 #include "response.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "excerpt.h"
@@ -97,11 +97,13 @@ static bool unfold(const struct kbi_header *header, char ret_value[KBI_HEADER_VA
     return true;
 }
 
-bool kbi_response_header(const struct kbi_response *response, const char *name,
+bool kbi_response_header(const struct kbi_response *response, const char *name, uint32_t *at,
                          char ret_value[KBI_HEADER_VALUE_MAX]) {
-    for (uint32_t i = 0; i < response->header_count; i++)
-        if (name_is(&response->headers[i], name))
-            return unfold(&response->headers[i], ret_value);
+    while (*at < response->header_count) {
+        const struct kbi_header *header = &response->headers[(*at)++];
+        if (name_is(header, name) && unfold(header, ret_value))
+            return true;
+    }
     return false;
 }
 
@@ -154,17 +156,21 @@ static struct span json_part(struct span body) {
 
 /* Numbers are read as reals, so that a huge one does not spoil the rest. */
 static json_t *parse(const kb_http_response *raw) {
-    char excerpt[EXCERPT_MAX];
+    char room[EXCERPT_MAX], *excerpt = room, *heap = NULL;
     size_t length = raw->body_len < KBI_BODY_MAX ? raw->body_len : KBI_BODY_MAX, bytes;
     if (!raw->body)
         return NULL;
     struct span text = json_part((struct span){ raw->body, length });
-    if (text.length == 0 || !kbi_excerpt(text.at, text.length, excerpt, sizeof excerpt, &bytes))
+    if (text.length == 0 || !kbi_excerpt(text.at, text.length, room, sizeof room, &bytes))
         return NULL;
-    if (bytes <= sizeof excerpt)
-        text = (struct span){ excerpt, bytes };
-    return json_loadb(text.at, text.length,
-                      JSON_DISABLE_EOF_CHECK | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
+    if (bytes > sizeof room) {
+        excerpt = heap = malloc(bytes);
+        if (!heap || !kbi_excerpt(text.at, text.length, heap, bytes, &bytes))
+            bytes = 0;
+    }
+    json_t *root = json_loadb(excerpt, bytes, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
+    free(heap);
+    return root;
 }
 
 /* ---- the error object ---- */
@@ -173,13 +179,18 @@ static const char *text_of(const json_t *object, const char *name) {
     return json_string_value(json_object_get(object, name));
 }
 
-/* A text, or a whole number written out in `room`. */
+/* One that is compared whole; with a NUL in it, it would compare like another. */
+static const char *word_of(const json_t *object, const char *name) {
+    const json_t *value = json_object_get(object, name);
+    const char *text = json_string_value(value);
+    return text && strlen(text) == json_string_length(value) ? text : NULL;
+}
+
+/* A word, or a whole number written out in `room`. */
 static const char *code_of(const json_t *object, const char *name, char *room, size_t size) {
     const json_t *value = json_object_get(object, name);
-    if (json_is_string(value))
-        return json_string_value(value);
     if (!json_is_real(value))
-        return NULL;
+        return word_of(object, name);
     double number = json_real_value(value);
     if (!(number > -1e15 && number < 1e15) || number != (double)(long long)number)
         return NULL;
@@ -196,14 +207,23 @@ static void add_reason(struct kbi_error_fields *fields, const char *reason) {
         fields->reasons[fields->reason_count++] = reason;
 }
 
-/* What an object below the error adds: Google's ErrorInfo and RetryInfo, Azure's innererror,
- * OpenRouter's metadata, and the like. */
+static void add_reasons(struct kbi_error_fields *fields, const json_t *object,
+                        const char *const *names) {
+    for (; *names; names++)
+        add_reason(fields, word_of(object, *names));
+}
+
+/* What an object below the error adds: Google's ErrorInfo and RetryInfo, Anthropic's details,
+ * Azure's innererror, OpenRouter's metadata with the headers that its limit would have sent. */
 static void take_detail(struct kbi_error_fields *fields, const json_t *detail) {
-    static const char *const NAMES[] = { "reason", "code", "error_code", "error_type" };
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
-        add_reason(fields, text_of(detail, NAMES[i]));
+    static const char *const NAMES[] = { "reason",     "code",         "error_code",
+                                         "error_type", "limit_source", NULL };
+    add_reasons(fields, detail, NAMES);
     if (!fields->retry_delay)
         fields->retry_delay = text_of(detail, "retryDelay");
+    if (!fields->limit_reset)
+        fields->limit_reset = code_of(json_object_get(detail, "headers"), "X-RateLimit-Reset",
+                                      fields->reset_number, sizeof fields->reset_number);
 }
 
 static void take_details(struct kbi_error_fields *fields, const json_t *error) {
@@ -224,13 +244,14 @@ static const char *after_hash(const char *name) {
 }
 
 static void take_fields(struct kbi_error_fields *fields, const json_t *error) {
+    static const char *const NAMES[] = { "reason", "error_code", "error_type", NULL };
     fields->code = code_of(error, "code", fields->code_number, sizeof fields->code_number);
-    fields->type = first_of(text_of(error, "type"), after_hash(text_of(error, "__type")));
+    fields->type = first_of(word_of(error, "type"), after_hash(word_of(error, "__type")));
     fields->status = code_of(error, "status", fields->status_number, sizeof fields->status_number);
     fields->message = first_of(text_of(error, "message"), text_of(error, "Message")); /* AWS */
     if (!fields->message)
         fields->message = first_of(text_of(error, "detail"), text_of(error, "msg"));
-    add_reason(fields, text_of(error, "reason"));
+    add_reasons(fields, error, NAMES);
     take_details(fields, error);
 }
 

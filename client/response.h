@@ -34,9 +34,10 @@ struct kbi_error_fields {
     const char *code, *type, *status;
     const char *message;
     const char *retry_delay; /* Gemini's RetryInfo */
+    const char *limit_reset; /* OpenRouter's X-RateLimit-Reset, when it comes in the body */
     const char *reasons[KBI_REASONS_MAX];
     uint32_t reason_count;
-    char code_number[24], status_number[24];
+    char code_number[24], status_number[24], reset_number[24];
 };
 
 struct kbi_response {
@@ -53,9 +54,10 @@ void kbi_response_init(struct kbi_response *response, const kb_http_response *ra
                        bool with_headers, bool with_body);
 void kbi_response_deinit(struct kbi_response *response);
 
-/* The first header of that name (lower case), unfolded and trimmed. False, and ret_value untouched,
- * when there is none or it is longer than the room. */
-bool kbi_response_header(const struct kbi_response *response, const char *name,
+/* The next header of that name (lower case) at *at, which begins as 0 and is moved behind it:
+ * unfolded and trimmed. One that is longer than the room is passed over. False at the end. Who asks
+ * decides what duplicates mean: any may match a rule, and of several waits the longest counts. */
+bool kbi_response_header(const struct kbi_response *response, const char *name, uint32_t *at,
                          char ret_value[KBI_HEADER_VALUE_MAX]);
 
 static inline char kbi_lower(char c) {

@@ -58,6 +58,7 @@ void cli_render_vendor(const struct cli_context *context, const json_t *body, in
         { "name", "Vendor", CLI_FIELD_TEXT },
         { "title", "Title", CLI_FIELD_TEXT },
         { "base_url", "Base URL", CLI_FIELD_TEXT },
+        { "base_url_form", "Base URL's form", CLI_FIELD_TEXT },
         { "base_url_required", "Base URL needed", CLI_FIELD_TEXT },
         { "auth", "Auth header", CLI_FIELD_TEXT },
         { "environment", "Environment", CLI_FIELD_TEXT },

@@ -6,17 +6,25 @@
  *
  *   STATUS [WHERE=TEXT] CLASS [SCOPE]
  *
- *   429 any=insufficient_quota quota          400 message="credit balance is too low" quota account
- *   403 reason=API_KEY_SERVICE_BLOCKED permission    5xx overload    *
- * header:x-amzn-errortype=Throttling* rate
+ *   429 any=insufficient_quota quota
+ *   400 message="Your credit balance is too low*" quota account
+ *   403 reason=API_KEY_SERVICE_BLOCKED permission
+ *   * header:x-amzn-errortype=Throttling* rate
+ *   5xx overload
  *
  *   STATUS  a number, a class (4xx) or *
- *   WHERE   code, type, status, reason: that field of the error object, compared whole, without
- * regard to case; any: one of the four. A * at the end of TEXT means "begins with". message:
- * contained in the error's message, without regard to case; for vendors without codes. header:NAME:
- * compared like a code with that header's value. CLASS   success, invalid, permission, quota, rate,
- * overload, request SCOPE   request, key, account, endpoint; without it: invalid key, permission
- * request, quota account, rate key, overload endpoint, request request
+ *
+ *   WHERE   code, type, status, reason: that field of the error object; any: one of the four;
+ *           header:NAME: that header. Compared whole, without regard to case; a * at the end of
+ *           TEXT means "begins with".
+ *           message: contained in the error's message, without regard to case, or, with a * at the
+ *           end, how the message begins. For vendors without codes. Prefer the beginning: behind
+ *           it a message may repeat what somebody put into a prompt.
+ *
+ *   CLASS   success, invalid, permission, quota, rate, overload, request
+ *
+ *   SCOPE   request, key, account, endpoint; without it: invalid key, permission request,
+ *           quota account, rate key, overload endpoint, request request
  */
 #ifndef KEYBROKER_SHARED_RULES_H
 #define KEYBROKER_SHARED_RULES_H
@@ -127,7 +135,7 @@ static inline const char *kb_rule_condition(const char **at, struct kb_rule *rul
     if (length == 0 || length >= KB_RULE_TEXT_MAX)
         return "the text to find has 1 to 95 bytes";
     memcpy(rule->text, text + (quoted ? 1 : 0), length);
-    if (rule->text[length - 1] == '*' && rule->where != KB_WHERE_MESSAGE) {
+    if (rule->text[length - 1] == '*') {
         rule->prefix = true;
         rule->text[length - 1] = '\0';
     }

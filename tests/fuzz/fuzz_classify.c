@@ -8,16 +8,17 @@
 #include <string.h>
 
 #include "client/classify.h"
+#include "client/excerpt.h"
 #include "client/hint.h"
 
 static const char *const RULES[] = {
     "",
     "429 any=insufficient_quota quota\n401 code=invalid_api_key invalid\n"
-    "400 message=\"credit balance is too low\" quota\n5xx overload\n",
+    "400 message=\"Your credit balance is too low*\" quota\n5xx overload\n",
     "400 reason=API_KEY_INVALID invalid\n4xx status=PERMISSION_DENIED permission\n"
     "* header:x-amzn-errortype=Throttling* rate\n* type=overloaded_error overload\n",
     "200 code=402 quota account\n200 code=5* overload\n2xx any=rate_limit* rate\n"
-    "* message=quota quota\n",
+    "402 any=openrouter_key_limit quota key\n200 any=* request\n* message=quota quota\n",
 };
 enum { RULE_SETS = sizeof RULES / sizeof *RULES };
 
@@ -34,6 +35,23 @@ static struct kbi_finding classify(const struct kbi_rules *rules, const kb_http_
     must(hint == KB_NO_HINT || (hint >= 1 && hint <= 24 * 3600 * 1000));
     kbi_response_deinit(&response);
     return finding;
+}
+
+/* An excerpt is never longer than its text but by what closes it, says what room it needs, and is
+ * whole. */
+static void excerpt(const char *body, size_t length) {
+    size_t needed = 0, written = 0, again = 0;
+    if (length == 0 || (*body != '{' && *body != '[') ||
+        !kbi_excerpt(body, length, NULL, 0, &needed))
+        return;
+    must(needed >= 2 && needed <= length + KBI_EXCERPT_DEPTH_MAX);
+    char *first = malloc(needed), *second = malloc(needed);
+    must(first && second);
+    must(kbi_excerpt(body, length, first, needed, &written) && written == needed);
+    must(kbi_excerpt(first, needed, second, needed, &again) && again <= needed);
+    must(second[again - 1] == (*body == '{' ? '}' : ']'));
+    free(first);
+    free(second);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -59,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     raw.headers = headers;
     raw.body = body;
     raw.body_len = rest;
+    excerpt(body, rest);
     struct kbi_finding first = classify(rules, &raw), again = classify(rules, &raw);
     must(first.outcome >= KB_SUCCESS && first.outcome <= KB_NETWORK);
     must(first.scope >= KB_SCOPE_REQUEST && first.scope <= KB_SCOPE_ENDPOINT);

@@ -13,15 +13,20 @@ static void must(int held) {
         abort();
 }
 
-/* What is found must be trimmed, of one line, and found again. */
+/* What is found must be trimmed and of one line, each once, and found again. */
 static void look(const struct kbi_response *response, const char *name) {
     char value[KBI_HEADER_VALUE_MAX], again[KBI_HEADER_VALUE_MAX];
-    if (!kbi_response_header(response, name, value))
-        return;
-    size_t length = strnlen(value, sizeof value);
-    must(length < sizeof value && !strpbrk(value, "\r\n\t"));
-    must(length == 0 || (value[0] != ' ' && value[length - 1] != ' '));
-    must(kbi_response_header(response, name, again) && strcmp(value, again) == 0);
+    uint32_t at = 0;
+    for (;;) {
+        uint32_t before = at, same = at;
+        if (!kbi_response_header(response, name, &at, value))
+            break;
+        must(at > before && at <= response->header_count);
+        size_t length = strnlen(value, sizeof value);
+        must(length < sizeof value && !strpbrk(value, "\r\n\t"));
+        must(length == 0 || (value[0] != ' ' && value[length - 1] != ' '));
+        must(kbi_response_header(response, name, &same, again) && strcmp(value, again) == 0);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -8,270 +8,121 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <criterion/criterion.h>
 
 #include "broker/vendor_rules.h"
 #include "client/internal.h"
 #include "tests/support/fixture_pool.h"
+#include "tests/support/seed.h"
+#include "tests/unit/vendor_answers.h"
 
 enum { KEYS = 8 };
-#define NONE KB_NO_HINT
-#define REQ KB_CONCERNS_REQUEST
-#define KEY KB_CONCERNS_KEY
-#define ACCOUNT KB_CONCERNS_ACCOUNT
-#define ENDPOINT KB_CONCERNS_ENDPOINT
-
-struct row {
-    const char *vendor;
-    int status;
-    const char *headers, *body;
-    kb_outcome outcome;
-    kb_scope scope;
-    kb_verdict verdict;
-    uint64_t wait_ms;
-};
-
-/* The bodies in their vendors' shapes. */
-#define OPENAI(type, code, message)                                                                \
-    "{\"error\":{\"message\":\"" message "\",\"type\":\"" type                                     \
-    "\",\"param\":null,\"code\":\"" code "\"}}"
-#define ANTHROPIC(type, message)                                                                   \
-    "{\"type\":\"error\",\"error\":{\"type\":\"" type "\",\"message\":\"" message                  \
-    "\"},\"request_id\":\"req_insufficient_quota\"}"
-#define GEMINI(code, status, details)                                                              \
-    "{\"error\":{\"code\":" code ",\"message\":\"m\",\"status\":\"" status                         \
-    "\",\"details\":[" details "]}}"
-#define INFO(reason)                                                                               \
-    "{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\",\"reason\":\"" reason "\"}"
-#define RETRY(delay)                                                                               \
-    "{\"@type\":\"type.googleapis.com/google.rpc.RetryInfo\",\"retryDelay\":\"" delay "\"}"
-#define OPENROUTER(code, message)                                                                  \
-    "{\"error\":{\"code\":" code ",\"message\":\"" message                                         \
-    "\",\"metadata\":{\"provider_name\":\"p\",\"raw\":\"insufficient_quota\"}},\"user_id\":\"u\"}"
-#define PLAIN(code, message) "{\"code\":\"" code "\",\"message\":\"" message "\"}"
-#define AWS(type, message) "{\"__type\":\"" type "\",\"message\":\"" message "\"}"
-#define SECONDS(number) "HTTP/1.1 429 x\r\nRetry-After: " number "\r\n\r\n"
-
-static const struct row ANSWERS[] = {
-    { "openai", 200, NULL, "{}", KB_SUCCESS, REQ, KB_OK, NONE },
-    { "openai", 401, NULL, OPENAI("invalid_request_error", "invalid_api_key", "Incorrect"),
-      KB_INVALID, KEY, KB_NEXT_KEY, NONE },
-    { "openai", 401, NULL, OPENAI("invalid_request_error", "ip_not_authorized", "m"), KB_INVALID,
-      KEY, KB_NEXT_KEY, NONE },
-    { "openai", 403, NULL, OPENAI("request_forbidden", "unsupported_country", "m"), KB_PERMISSION,
-      REQ, KB_NEXT_KEY, NONE },
-    { "openai", 429, NULL, OPENAI("insufficient_quota", "insufficient_quota", "exceeded"), KB_QUOTA,
-      ACCOUNT, KB_NEXT_KEY, NONE },
-    { "openai", 429, "x-ratelimit-reset-tokens: 3s\r\n",
-      OPENAI("billing", "billing_hard_limit_reached", "m"), KB_QUOTA, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "openai", 429, NULL, OPENAI("billing", "project_spend_limit_exceeded", "m"), KB_QUOTA,
-      ACCOUNT, KB_NEXT_KEY, NONE },
-    { "openai", 429, "X-RateLimit-Remaining-Tokens: 0\nX-RateLimit-Reset-Tokens: 6m0s\n",
-      OPENAI("tokens", "rate_limit_exceeded", "m"), KB_RATE, ACCOUNT, KB_NEXT_KEY, 360000 },
-    { "openai", 429, SECONDS("7"), OPENAI("requests", "slow_down", "m"), KB_RATE, ACCOUNT,
-      KB_NEXT_KEY, 7000 },
-    { "openai", 429, NULL, "", KB_RATE, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "openai", 503, SECONDS("2"), OPENAI("server_error", "server_is_overloaded", "m"), KB_OVERLOAD,
-      ENDPOINT, KB_RETRY_LATER, 2000 },
-    { "openai", 500, NULL, NULL, KB_OVERLOAD, ENDPOINT, KB_RETRY_LATER, NONE },
-    { "openai", 400, NULL, OPENAI("invalid_request_error", "context_length_exceeded", "m"),
-      KB_REQUEST, REQ, KB_GIVE_UP, NONE },
-    { "openai", 404, NULL, NULL, KB_REQUEST, REQ, KB_GIVE_UP, NONE },
-    { "openai", 0, NULL, NULL, KB_NETWORK, ENDPOINT, KB_RETRY_LATER, NONE },
-
-    { "azure", 401, NULL, "{\"statusCode\":401,\"message\":\"denied\"}", KB_INVALID, KEY,
-      KB_NEXT_KEY, NONE },
-    { "azure", 403, NULL, NULL, KB_PERMISSION, REQ, KB_NEXT_KEY, NONE },
-    { "azure", 429, "retry-after-ms: 1500\r\nretry-after: 2\r\n",
-      "{\"error\":{\"code\":\"429\",\"message\":\"m\"}}", KB_RATE, ACCOUNT, KB_NEXT_KEY, 1500 },
-    { "azure", 429, "retry-after-ms: -1\r\nx-ratelimit-reset-requests: 0\r\n", NULL, KB_RATE,
-      ACCOUNT, KB_NEXT_KEY, NONE },
-
-    { "anthropic", 401, NULL, ANTHROPIC("authentication_error", "invalid x-api-key"), KB_INVALID,
-      KEY, KB_NEXT_KEY, NONE },
-    { "anthropic", 403, NULL, ANTHROPIC("permission_error", "m"), KB_PERMISSION, REQ, KB_NEXT_KEY,
-      NONE },
-    { "anthropic", 400, NULL, ANTHROPIC("organization_on_hold", "m"), KB_INVALID, ACCOUNT,
-      KB_NEXT_KEY, NONE },
-    { "anthropic", 402, NULL, ANTHROPIC("billing_error", "m"), KB_QUOTA, ACCOUNT, KB_NEXT_KEY,
-      NONE },
-    { "anthropic", 400, NULL,
-      ANTHROPIC("invalid_request_error", "Your credit balance is too low to access the API."),
-      KB_QUOTA, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "anthropic", 400, NULL,
-      ANTHROPIC("invalid_request_error", "You have reached your specified API usage limits."),
-      KB_QUOTA, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "anthropic", 429, NULL, ANTHROPIC("enforced_spend_limit_reached", "m"), KB_QUOTA, ACCOUNT,
-      KB_NEXT_KEY, NONE },
-    { "anthropic", 429,
-      "date: Mon, 23 Nov 2026 18:00:00 GMT\r\nanthropic-ratelimit-requests-remaining: 0\r\n"
-      "anthropic-ratelimit-requests-reset: 2026-11-23T18:00:20Z\r\n"
-      "anthropic-ratelimit-tokens-remaining: 9\r\n"
-      "anthropic-ratelimit-tokens-reset: 2026-11-23T18:01:00Z\r\n",
-      ANTHROPIC("rate_limit_error", "m"), KB_RATE, ACCOUNT, KB_NEXT_KEY, 20000 },
-    { "anthropic", 529, NULL, ANTHROPIC("overloaded_error", "Overloaded"), KB_OVERLOAD, ENDPOINT,
-      KB_RETRY_LATER, NONE },
-    { "anthropic", 413, NULL, ANTHROPIC("request_too_large", "m"), KB_REQUEST, REQ, KB_GIVE_UP,
-      NONE },
-
-    { "gemini", 400, NULL, GEMINI("400", "INVALID_ARGUMENT", INFO("API_KEY_INVALID")), KB_INVALID,
-      KEY, KB_NEXT_KEY, NONE },
-    { "gemini", 400, NULL, "[" GEMINI("400", "INVALID_ARGUMENT", INFO("API_KEY_INVALID")) "]",
-      KB_INVALID, KEY, KB_NEXT_KEY, NONE },
-    { "gemini", 400, NULL, GEMINI("400", "INVALID_ARGUMENT", ""), KB_REQUEST, REQ, KB_GIVE_UP,
-      NONE },
-    { "gemini", 401, NULL, GEMINI("401", "UNAUTHENTICATED", ""), KB_INVALID, KEY, KB_NEXT_KEY,
-      NONE },
-    { "gemini", 403, NULL, GEMINI("403", "PERMISSION_DENIED", ""), KB_PERMISSION, REQ, KB_NEXT_KEY,
-      NONE },
-    { "gemini", 402, NULL, GEMINI("402", "RESOURCE_EXHAUSTED", ""), KB_QUOTA, ACCOUNT, KB_NEXT_KEY,
-      NONE },
-    { "gemini", 429, NULL, GEMINI("429", "RESOURCE_EXHAUSTED", INFO("x") "," RETRY("13s")), KB_RATE,
-      ACCOUNT, KB_NEXT_KEY, 13000 },
-    { "gemini", 503, NULL, GEMINI("503", "UNAVAILABLE", ""), KB_OVERLOAD, ENDPOINT, KB_RETRY_LATER,
-      NONE },
-
-    { "mistral", 401, NULL, "{\"message\":\"Unauthorized\",\"request_id\":\"r\"}", KB_INVALID, KEY,
-      KB_NEXT_KEY, NONE },
-    { "mistral", 403, NULL, NULL, KB_PERMISSION, REQ, KB_NEXT_KEY, NONE },
-    { "mistral", 402, NULL, NULL, KB_QUOTA, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "mistral", 429, NULL, PLAIN("1300", "Rate limit exceeded"), KB_RATE, ACCOUNT, KB_NEXT_KEY,
-      NONE },
-    { "mistral", 429, NULL, PLAIN("3505", "Service tier capacity exceeded for this model."),
-      KB_OVERLOAD, ENDPOINT, KB_RETRY_LATER, NONE },
-
-    { "deepseek", 401, NULL, NULL, KB_INVALID, KEY, KB_NEXT_KEY, NONE },
-    { "deepseek", 402, NULL, OPENAI("unknown_error", "invalid_request_error", "Insufficient"),
-      KB_QUOTA, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "deepseek", 429, NULL, NULL, KB_RATE, KEY, KB_NEXT_KEY, NONE },
-    { "deepseek", 422, NULL, NULL, KB_REQUEST, REQ, KB_GIVE_UP, NONE },
-
-    { "groq", 400, NULL,
-      OPENAI("invalid_request_error", "organization_restricted",
-             "Organization has been restricted"),
-      KB_INVALID, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "groq", 403, NULL, NULL, KB_PERMISSION, REQ, KB_NEXT_KEY, NONE },
-    { "groq", 429, "x-ratelimit-reset-tokens: 7.66s\r\n", NULL, KB_RATE, ACCOUNT, KB_NEXT_KEY,
-      7660 },
-    { "groq", 498, NULL, NULL, KB_OVERLOAD, ENDPOINT, KB_RETRY_LATER, NONE },
-
-    { "cohere", 401, NULL, "{\"message\":\"invalid api token\"}", KB_INVALID, KEY, KB_NEXT_KEY,
-      NONE },
-    { "cohere", 402, NULL, NULL, KB_QUOTA, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "cohere", 429, NULL, NULL, KB_RATE, KEY, KB_NEXT_KEY, NONE },
-
-    { "xai", 400, NULL,
-      "{\"code\":\"Client specified an invalid argument\",\"error\":\"Incorrect API key provided: "
-      "xa***yz. You can obtain one at the console.\"}",
-      KB_INVALID, KEY, KB_NEXT_KEY, NONE },
-    { "xai", 400, NULL, "{\"code\":\"x\",\"error\":\"Model not found\"}", KB_REQUEST, REQ,
-      KB_GIVE_UP, NONE },
-    { "xai", 403, NULL, NULL, KB_PERMISSION, REQ, KB_NEXT_KEY, NONE },
-    { "xai", 429, NULL, NULL, KB_RATE, ACCOUNT, KB_NEXT_KEY, NONE },
-
-    { "openrouter", 401, NULL, OPENROUTER("401", "No auth"), KB_INVALID, KEY, KB_NEXT_KEY, NONE },
-    { "openrouter", 402, NULL, OPENROUTER("402", "More credits"), KB_QUOTA, ACCOUNT, KB_NEXT_KEY,
-      NONE },
-    { "openrouter", 403, NULL, OPENROUTER("403", "flagged"), KB_REQUEST, REQ, KB_GIVE_UP, NONE },
-    { "openrouter", 200, NULL, OPENROUTER("402", "More credits"), KB_QUOTA, ACCOUNT, KB_NEXT_KEY,
-      NONE },
-    { "openrouter", 200, SECONDS("4"), OPENROUTER("429", "slow"), KB_RATE, ACCOUNT, KB_NEXT_KEY,
-      4000 },
-    { "openrouter", 200, NULL, OPENROUTER("502", "down"), KB_OVERLOAD, ENDPOINT, KB_RETRY_LATER,
-      NONE },
-    { "openrouter", 200, NULL, OPENROUTER("400", "bad"), KB_REQUEST, REQ, KB_GIVE_UP, NONE },
-    { "openrouter", 200, "content-type: text/event-stream\r\n",
-      ": OPENROUTER PROCESSING\n\ndata: " OPENROUTER("402", "More credits") "\n\n", KB_QUOTA,
-      ACCOUNT, KB_NEXT_KEY, NONE },
-    { "openrouter", 200, NULL, "{\"choices\":[{\"message\":{\"content\":\"429\"}}]}", KB_SUCCESS,
-      REQ, KB_OK, NONE },
-    { "openrouter", 502, NULL, NULL, KB_OVERLOAD, ENDPOINT, KB_RETRY_LATER, NONE },
-
-    { "together", 403, NULL, NULL, KB_REQUEST, REQ, KB_GIVE_UP, NONE },
-    { "together", 402, NULL, NULL, KB_QUOTA, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "together", 429, NULL, NULL, KB_RATE, KEY, KB_NEXT_KEY, NONE },
-
-    { "bedrock", 403, "x-amzn-ErrorType: InvalidClientTokenId:http://x/\r\n", NULL, KB_INVALID, KEY,
-      KB_NEXT_KEY, NONE },
-    { "bedrock", 403, NULL, AWS("a.b#InvalidClientTokenId", "m"), KB_INVALID, KEY, KB_NEXT_KEY,
-      NONE },
-    { "bedrock", 400, NULL, AWS("ServiceQuotaExceededException", "m"), KB_QUOTA, ACCOUNT,
-      KB_NEXT_KEY, NONE },
-    { "bedrock", 429, NULL, AWS("ThrottlingException", "m"), KB_RATE, KEY, KB_NEXT_KEY, NONE },
-    { "bedrock", 503, NULL, NULL, KB_OVERLOAD, ENDPOINT, KB_RETRY_LATER, NONE },
-
-    { "dashscope", 401, NULL, PLAIN("InvalidApiKey", "m"), KB_INVALID, KEY, KB_NEXT_KEY, NONE },
-    { "dashscope", 400, NULL, PLAIN("Arrearage", "m"), KB_QUOTA, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "dashscope", 429, NULL, PLAIN("Throttling.RateQuota", "m"), KB_RATE, KEY, KB_NEXT_KEY, NONE },
-    { "dashscope", 429, NULL, OPENAI("insufficient_quota", "insufficient_quota", "m"), KB_RATE, KEY,
-      KB_NEXT_KEY, NONE },
-
-    { "moonshot", 401, NULL, NULL, KB_INVALID, KEY, KB_NEXT_KEY, NONE },
-    { "moonshot", 403, NULL, NULL, KB_QUOTA, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "moonshot", 429, NULL, NULL, KB_RATE, KEY, KB_NEXT_KEY, NONE },
-
-    { "generic", 401, NULL, NULL, KB_INVALID, KEY, KB_NEXT_KEY, NONE },
-    { "generic", 403, NULL, NULL, KB_PERMISSION, REQ, KB_NEXT_KEY, NONE },
-    { "generic", 402, NULL, NULL, KB_QUOTA, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "generic", 429, NULL, OPENAI("x", "insufficient_quota", "m"), KB_QUOTA, ACCOUNT, KB_NEXT_KEY,
-      NONE },
-    { "generic", 429, NULL, NULL, KB_RATE, KEY, KB_NEXT_KEY, NONE },
-    { "generic", 504, NULL, "<html>", KB_OVERLOAD, ENDPOINT, KB_RETRY_LATER, NONE },
-};
 
 /* What looks like another failure than it is. */
-static const struct row TRAPS[] = {
+static const struct answer TRAPS[] = {
     { "openai", 400, "x-request-id: invalid_api_key\r\n",
-      OPENAI("invalid_request_error", "invalid_value",
-             "Invalid content: {\\\"code\\\":\\\"insufficient_quota\\\"} invalid api key quota"),
-      KB_REQUEST, REQ, KB_GIVE_UP, NONE },
+      OPENAI_BODY("invalid_request_error", "\"invalid_value\"",
+                  "Invalid content: {\\\"code\\\":\\\"insufficient_quota\\\"} invalid api key"),
+      IS_REQUEST },
     { "openai", 429, "x-request-id: insufficient_quota\r\n",
-      OPENAI("requests", "rate_limit_exceeded", "Rate limit; this is not insufficient_quota"),
-      KB_RATE, ACCOUNT, KB_NEXT_KEY, NONE },
+      OPENAI_BODY("requests", "\"rate_limit_exceeded\"", "This is not insufficient_quota"),
+      IS_RATE(UNKNOWN) },
     { "openai", 429, NULL,
       "{\"error\":{\"message\":\"m\",\"type\":\"requests\",\"code\":null,\"param\":"
       "\"insufficient_quota\",\"request\":{\"code\":\"insufficient_quota\"}}}",
-      KB_RATE, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "openai", 429, NULL, OPENAI("insufficient_quota_soon", "my_insufficient_quota", "m"), KB_RATE,
-      ACCOUNT, KB_NEXT_KEY, NONE },
-    { "openai", 429, NULL, "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"cut", KB_RATE,
-      ACCOUNT, KB_NEXT_KEY, NONE },
-    { "openai", 429, NULL, "<html>\"code\":\"insufficient_quota\"</html>", KB_RATE, ACCOUNT,
-      KB_NEXT_KEY, NONE },
-    { "openai", 502, NULL, "<html>invalid_api_key</html>", KB_OVERLOAD, ENDPOINT, KB_RETRY_LATER,
-      NONE },
-    { "openai", 200, NULL, OPENAI("insufficient_quota", "insufficient_quota", "m"), KB_SUCCESS, REQ,
-      KB_OK, NONE },
+      IS_RATE(UNKNOWN) },
+    { "openai", 429, NULL, OPENAI_BODY("insufficient_quota_soon", "\"my_insufficient_quota\"", "m"),
+      IS_RATE(UNKNOWN) },
+    { "openai", 429, NULL, OPENAI_BODY("requests", "\"insufficient_quota\\u0000\"", "m"),
+      IS_RATE(UNKNOWN) },
+    { "openai", 429, NULL, "<html>\"code\":\"insufficient_quota\"</html>", IS_RATE(UNKNOWN) },
+    { "openai", 429, NULL,
+      "{\"error\":{\"message\":\"you sent {\\\"code\\\":\\\"insufficient_quota\\\"",
+      IS_RATE(UNKNOWN) },
+    { "openai", 429, NULL, "{\"error\":{\"code\":\"insufficient_quota", IS_RATE(UNKNOWN) },
+    { "openai", 502, NULL, "<html>invalid_api_key</html>", IS_OVERLOAD(UNKNOWN) },
+    { "openai", 200, NULL, OPENAI_BODY("insufficient_quota", "\"insufficient_quota\"", "m"),
+      IS_FINE },
     { "anthropic", 400, NULL,
-      ANTHROPIC("invalid_request_error",
-                "messages.0: unexpected value 'your credit balance is too low'"),
-      KB_REQUEST, REQ, KB_GIVE_UP, NONE },
+      ANTHROPIC_BODY("invalid_request_error",
+                     "messages.0: unexpected value 'your credit balance is too low'", ""),
+      IS_REQUEST },
     { "anthropic", 400, NULL,
-      ANTHROPIC(
-          "invalid_request_error",
-          "messages.0: don't send \\\"credit balance is too low\\\" or `credit balance is too "
-          "low`, that's wrong"),
-      KB_REQUEST, REQ, KB_GIVE_UP, NONE },
+      ANTHROPIC_BODY("invalid_request_error",
+                     "messages.0.content: Your credit balance is too low to access the Anthropic "
+                     "API is no valid content",
+                     ""),
+      IS_REQUEST },
     { "anthropic", 400, NULL,
-      ANTHROPIC("invalid_request_error", "We're sorry: your credit balance is too low, isn't it"),
-      KB_QUOTA, ACCOUNT, KB_NEXT_KEY, NONE },
-    { "anthropic", 404, NULL, ANTHROPIC("not_found_error", "credit balance is too low"), KB_REQUEST,
-      REQ, KB_GIVE_UP, NONE },
+      ANTHROPIC_BODY("invalid_request_error", "\\\"Your credit balance is too low\\\" is no role",
+                     ""),
+      IS_REQUEST },
+    { "anthropic", 404, NULL,
+      ANTHROPIC_BODY("not_found_error", "Your credit balance is too low", ""), IS_REQUEST },
     { "gemini", 400, NULL,
       "{\"error\":{\"code\":400,\"message\":\"API_KEY_INVALID\",\"status\":\"INVALID_ARGUMENT\","
       "\"details\":[{\"@type\":\"x\",\"description\":\"API_KEY_INVALID\"}]}}",
-      KB_REQUEST, REQ, KB_GIVE_UP, NONE },
+      IS_REQUEST },
+    { "gemini", 403, NULL,
+      GEMINI_BODY("403", "PERMISSION_DENIED", "No: Your API key was reported as leaked.", ""),
+      IS_PERMISSION },
+    { "mistral", 429, NULL,
+      MISTRAL_BODY("rate_limited", "\"1300\"", "Rate limit. Service tier capacity exceeded?"),
+      IS_RATE(UNKNOWN) },
+    { "groq", 400, NULL,
+      OPENAI_BODY("invalid_request_error", "null",
+                  "Failed to call a function: Organization has been restricted"),
+      IS_REQUEST },
+    { "xai", 400, NULL,
+      XAI_BODY("Client specified an invalid argument",
+               "Bad tool result: Incorrect API key provided"),
+      IS_REQUEST },
+    { "bedrock", 403, NULL,
+      AWS_BODY("No access to model x: Authentication failed: Please make sure your API Key is "
+               "valid; Bearer Token has expired"),
+      IS_PERMISSION },
     { "openrouter", 200, NULL,
       "{\"choices\":[{\"message\":{\"content\":\"{\\\"error\\\":{\\\"code\\\":402}}\"}}],"
       "\"code\":402,\"error\":null}",
-      KB_SUCCESS, REQ, KB_OK, NONE },
+      IS_FINE },
     { "openrouter", 200, NULL, "data: {\"choices\":[]}\n\ndata: {\"error\":{\"code\":402}}\n",
-      KB_SUCCESS, REQ, KB_OK, NONE },
-    { "generic", 429, NULL, "\x1f\x8b\x08{\"error\":{\"code\":\"insufficient_quota\"}}", KB_RATE,
-      KEY, KB_NEXT_KEY, NONE },
-    { "generic", 429, NULL, "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"\xff\"}}",
-      KB_RATE, KEY, KB_NEXT_KEY, NONE },
+      IS_FINE },
+    { "openrouter", 200, NULL, "data: {\"choices\":[{\"delta\":{\"error\":{\"code\":402}}}]}\n",
+      IS_FINE },
+    { "openrouter", 502, NULL,
+      OPENROUTER_BODY("502", "m", "\"provider_code\":\"insufficient_quota\""),
+      IS_OVERLOAD(UNKNOWN) },
+    { "generic", 429, NULL, "\x1f\x8b\x08{\"error\":{\"code\":\"insufficient_quota\"}}",
+      IS_KEY_RATE(UNKNOWN) },
+    { "generic", 429, NULL, "\xff\xfe{\"error\":{\"code\":\"insufficient_quota\"}}",
+      IS_KEY_RATE(UNKNOWN) },
+};
+
+/* What does not look like the failure that it is. */
+static const struct answer DISGUISED[] = {
+    { "openai", 429, NULL, "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"cut",
+      IS_QUOTA },
+    { "openai", 429, NULL, "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"\xff\xc3\"}}",
+      IS_QUOTA },
+    { "openai", 429, NULL,
+      "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"a\nb\\ud83d\"}}", IS_QUOTA },
+    { "openai", 429, NULL, "{\"error\":{\"code\":\"rate\",\"code\":\"Insufficient_Quota\"}}",
+      IS_QUOTA },
+    { "openai", 429, NULL, "\xef\xbb\xbf\r\n{\"code\":\"insufficient_quota\"}\r\n--boundary",
+      IS_QUOTA },
+    { "openai", 429, NULL,
+      "\xef\xbb\xbf: hi\r\nevent: error\r\ndata: {\"error\":{\"type\":\"insufficient_quota\"}}\r\n"
+      "data: {}\r\n\r\n",
+      IS_QUOTA },
+    { "openrouter", 200, NULL, "{\"error\":{\"code\":402.0}}", IS_QUOTA },
+    { "openrouter", 200, NULL, "{\"error\":{\"code\":\"402\"}}", IS_QUOTA },
+    { "xai", 400, NULL, "{\"error\":\"  incorrect api key provided\"}", IS_INVALID },
+    { "bedrock", 403,
+      "x-amzn-errortype: AccessDeniedException\r\nx-amzn-errortype: ExpiredTokenException\r\n",
+      NULL, IS_INVALID },
 };
 
 static struct kbi_rules *rules_of(const char *vendor) {
@@ -281,7 +132,7 @@ static struct kbi_rules *rules_of(const char *vendor) {
     return kbi_rules_new(text);
 }
 
-static void judge(const struct row *row, const struct fixture_pool *fixture) {
+static void judge(const struct answer *row, const struct fixture_pool *fixture) {
     kb_reader *reader = fixture_pool_reader(fixture);
     kb_http_response response = KB_HTTP_RESPONSE_INIT;
     kb_report_info info = KB_REPORT_INFO_INIT;
@@ -303,7 +154,7 @@ static void judge(const struct row *row, const struct fixture_pool *fixture) {
     kb_close(reader);
 }
 
-static void judge_all(const struct row *rows, size_t count) {
+static void judge_all(const struct answer *rows, size_t count) {
     struct fixture_pool fixture;
     fixture_pool_init(&fixture, KEYS, STRATEGY_PRIORITY, NULL);
     for (size_t i = 0; i < count; i++)
@@ -317,6 +168,98 @@ Test(classify, every_vendors_answers_are_understood, .timeout = 60) {
 
 Test(classify, an_answer_that_quotes_a_failure_is_not_that_failure, .timeout = 60) {
     judge_all(TRAPS, sizeof TRAPS / sizeof *TRAPS);
+}
+
+Test(classify, an_answer_that_was_damaged_on_its_way_is_still_that_failure, .timeout = 60) {
+    judge_all(DISGUISED, sizeof DISGUISED / sizeof *DISGUISED);
+}
+
+static struct kbi_finding found_in(const struct kbi_rules *rules, const struct answer *answer,
+                                   const char *body, size_t length) {
+    struct kbi_response response;
+    kb_http_response raw = KB_HTTP_RESPONSE_INIT;
+    raw.status = answer->status;
+    raw.headers = answer->headers;
+    raw.body = body;
+    raw.body_len = length;
+    kbi_response_init(&response, &raw, true, true);
+    struct kbi_finding finding = kbi_classify(rules, &response);
+    kbi_response_deinit(&response);
+    return finding;
+}
+
+/* How many of the vendor's rules it takes until one matches; 0 = none does. */
+static size_t deciding_rule(const struct answer *answer) {
+    struct kbi_rules *rules = rules_of(answer->vendor);
+    uint32_t count = rules->count;
+    size_t decided = 0, length = answer->body ? strlen(answer->body) : 0;
+    for (rules->count = 1; !decided && rules->count <= count; rules->count++)
+        if (found_in(rules, answer, answer->body, length).by_rule)
+            decided = rules->count;
+    kbi_rules_free(rules);
+    return decided;
+}
+
+Test(classify, every_rule_of_every_vendor_decides_an_answer_of_the_table) {
+    for (size_t i = 0; vendor_at(i); i++) {
+        bool decides[KB_RULES_MAX + 1] = { false };
+        const char *const *lines = vendor_rules(vendor_at(i));
+        for (size_t j = 0; j < sizeof ANSWERS / sizeof *ANSWERS; j++)
+            if (strcmp(ANSWERS[j].vendor, vendor_at(i)->name) == 0)
+                decides[deciding_rule(&ANSWERS[j])] = true;
+        for (size_t j = 0; lines[j]; j++)
+            cr_expect(decides[j + 1], "%s: no answer for \"%s\"", vendor_at(i)->name, lines[j]);
+    }
+}
+
+/* A page that nobody may touch lies behind it. */
+static char *guarded_end(size_t room) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = (room + page - 1) / page * page;
+    char *memory =
+        mmap(NULL, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(memory, MAP_FAILED);
+    cr_assert_eq(mprotect(memory + pages, page, PROT_NONE), 0);
+    return memory + pages;
+}
+
+Test(classify, a_body_cut_anywhere_condemns_no_key_that_the_whole_would_not, .timeout = 60) {
+    char *end = guarded_end(4096);
+    for (size_t i = 0; i < sizeof ANSWERS / sizeof *ANSWERS; i++) {
+        const struct answer *answer = &ANSWERS[i];
+        struct kbi_rules *rules = rules_of(answer->vendor);
+        size_t length = answer->body ? strlen(answer->body) : 0;
+        kb_outcome by_status = found_in(rules, answer, "", 0).outcome;
+        for (size_t cut = 0; cut <= length; cut++) {
+            memcpy(end - cut, answer->body ? answer->body : "", cut);
+            struct kbi_finding finding = found_in(rules, answer, end - cut, cut);
+            cr_assert(finding.outcome != KB_INVALID || by_status == KB_INVALID ||
+                          answer->outcome == KB_INVALID,
+                      "%s %d cut at %zu: %s", answer->vendor, answer->status, cut, answer->body);
+        }
+        kbi_rules_free(rules);
+    }
+}
+
+Test(classify, a_damaged_body_is_survived_and_judged_the_same_twice, .timeout = 60) {
+    struct seed seed = seed_begin("a_damaged_body_is_survived_and_judged_the_same_twice");
+    static const char MARKS[] = "\"\\{}[],:0e\xff\xc3\x80\n ";
+    char *end = guarded_end(4096);
+    for (size_t i = 0; i < sizeof ANSWERS / sizeof *ANSWERS; i++) {
+        const struct answer *answer = &ANSWERS[i];
+        size_t length = answer->body ? strlen(answer->body) : 0;
+        struct kbi_rules *rules = rules_of(answer->vendor);
+        for (int round = 0; length && round < 200; round++) {
+            memcpy(end - length, answer->body, length);
+            for (uint64_t flips = 1 + seed_below(&seed, 4); flips > 0; flips--)
+                end[-1 - (ptrdiff_t)seed_below(&seed, length)] =
+                    MARKS[seed_below(&seed, sizeof MARKS)];
+            struct kbi_finding one = found_in(rules, answer, end - length, length);
+            struct kbi_finding two = found_in(rules, answer, end - length, length);
+            cr_assert(one.outcome == two.outcome && one.scope == two.scope &&
+                      strcmp(one.code, two.code) == 0);
+        }
+        kbi_rules_free(rules);
+    }
 }
 
 Test(classify, every_rule_of_every_vendor_can_be_read) {
@@ -375,6 +318,8 @@ Test(classify, each_field_is_compared_whole_and_in_any_case) {
         { "any=the_reason", "the_reason" },
         { "code=the_*", "The_Code" },
         { "message=\"he mess\"", "The_Code" },
+        { "message=\"the mess*\"", "The_Code" },
+        { "message=the*", "The_Code" },
         { "header:X-Kind=Slow", "slow" },
         { "header:x-kind=sl*", "slow" },
         { "code=the_cod", NULL },
@@ -385,6 +330,8 @@ Test(classify, each_field_is_compared_whole_and_in_any_case) {
         { "header:x-kind=slo", NULL },
         { "header:x-kin=slow", NULL },
         { "message=the_code", NULL },
+        { "message=\"he mess*\"", NULL },
+        { "message=\"the message!*\"", NULL },
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         char rule[100];
@@ -397,6 +344,27 @@ Test(classify, each_field_is_compared_whole_and_in_any_case) {
             cr_expect_str_eq(finding.code, CASES[i].code, "%s", rule);
         }
     }
+}
+
+static bool is_in_message(const char *text, const char *message) {
+    char rule[100], body[500];
+    snprintf(rule, sizeof rule, "400 message=\"%s\" quota", text);
+    snprintf(body, sizeof body, "{\"error\":{\"message\":\"%s\"}}", message);
+    return find(rule, 400, NULL, body).outcome == KB_QUOTA;
+}
+
+Test(classify, what_a_message_quotes_is_not_what_it_says) {
+    cr_expect(is_in_message("too low", "Your balance is too low"));
+    cr_expect(is_in_message("too low", "We're sorry: your balance is too low, isn't it"));
+    cr_expect_not(
+        is_in_message("too low", "no 'too low', no `too low`, no \\\"too low\\\", sorry"));
+    cr_expect_not(is_in_message("too low", "that's 'it's too low' in quotes"));
+    cr_expect_not(is_in_message("too low", "an open \\\"quote: too low"));
+    cr_expect(is_in_message("too low*", " \\nToo low"));
+    cr_expect_not(is_in_message("too low*", "\\\"Too low"));
+    char late[400];
+    snprintf(late, sizeof late, "%0*d too low", 300, 0);
+    cr_expect_not(is_in_message("too low", late), "only how it begins is looked at");
 }
 
 Test(classify, lines_that_cannot_be_read_are_left_out) {

@@ -48,7 +48,6 @@ Test(hint, retry_after_is_seconds_or_milliseconds) {
         { "retry-after-ms: -1\r\nretry-after: 9\r\n", 9000 },
         { "retry-after-ms: 0\r\nretry-after: 9\r\n", 9000 },
         { "retry-after-ms: soon\r\nretry-after:\r\n\t9\r\n", 9000 },
-        { "retry-after: 5\r\nretry-after: 9\r\n", 5000 },
         { "HTTP/1.1 200 Connection established\r\nretry-after: 1\r\n\r\n"
           "HTTP/1.1 429 No\r\nretry-after: 7\r\n",
           7000 },
@@ -121,8 +120,87 @@ Test(hint, an_http_date_counts_from_the_answers_own_date) {
         { "retry-after: Sun, 31 Feb 1995 08:49:47 GMT\r\n", NONE },
         { "retry-after: Sun, 06 Nov 1995 24:00:00 GMT\r\n", NONE },
         { "retry-after: Sun, 06 Abc 1995 08:49:47 GMT\r\n", NONE },
-        { "retry-after: Sunday, 06-Nov-95 08:49:47 GMT\r\n", NONE },
+        { "retry-after: Sunday, 06 Nov 1994 08:49:47 GMT\r\n", NONE },
+        { "retry-after: Su, 06 Nov 1994 08:49:47 GMT\r\n", NONE },
+        { "retry-after: Sun, 6 Nov 1994 08:49:47 GMT\r\n", NONE },
         { "retry-after: Sun, 06\r\n", NONE },
+    };
+    EXPECT(ROWS);
+}
+
+Test(hint, the_two_obsolete_forms_of_an_http_date_are_read_too) {
+    static const struct row ROWS[] = {
+        { "retry-after: Sunday, 06-Nov-94 08:49:47 GMT\r\n", 10000 },
+        { "retry-after: Sun Nov  6 08:49:47 1994\r\n", 10000 },
+        { "retry-after: Sun Nov 16 08:49:47 1994\r\n", DAY_MS },
+        { "date: Friday, 31-Dec-99 23:59:50 GMT\r\nretry-after: Saturday, 01-Jan-00 00:00:10 "
+          "GMT\r\n",
+          20000 },
+        { "date: Mon Nov 23 18:00:00 2026\r\nretry-after: Monday, 23-Nov-26 18:00:07 GMT\r\n",
+          7000 },
+        { "retry-after: Wednesday, 06-Nov-44 08:49:47 GMT\r\n", DAY_MS },
+        { "retry-after: Sunday, 06-Nov-45 08:49:47 GMT\r\n", NONE },
+        { "retry-after: Sunday, 06-Nov-94 08:49:47\r\n", NONE },
+        { "retry-after: Sunday, 06-Nov-1994 08:49:47 GMT\r\n", NONE },
+        { "retry-after: Sunday, 31-Feb-95 08:49:47 GMT\r\n", NONE },
+        { "retry-after: Sun Nov 6 08:49:47 1994 GMT\r\n", NONE },
+        { "retry-after: Sun Nov 6 08:49:47 94\r\n", NONE },
+        { "retry-after: Sun Nov\r\n", NONE },
+        { "retry-after: Sunday, 06-\r\n", NONE },
+    };
+    EXPECT(ROWS);
+}
+
+Test(hint, of_duplicates_the_longest_that_makes_sense_counts) {
+    static const struct row ROWS[] = {
+        { "retry-after: 5\r\nretry-after: 9\r\n", 9000 },
+        { "retry-after: 9\r\nRetry-After: 5\r\n", 9000 },
+        { "retry-after: soon\r\nretry-after: 9\r\n", 9000 },
+        { "retry-after: -1\r\nretry-after: 0\r\nretry-after: 9\r\n", 9000 },
+        { "retry-after: 9\r\nretry-after: Sun, 06 Nov 1994 08:49:47 GMT\r\n", 10000 },
+        { "retry-after-ms: x\r\nretry-after-ms: 70\r\nretry-after: 9\r\n", 70 },
+        { "x-ratelimit-reset-tokens: ?\r\nx-ratelimit-reset-tokens: 2s\r\n"
+          "x-ratelimit-reset-tokens: 1s\r\n",
+          2000 },
+        { "x-ratelimit-remaining-tokens: ?\r\nx-ratelimit-remaining-tokens: 0\r\n"
+          "x-ratelimit-reset-tokens: 2s\r\nx-ratelimit-reset-requests: 9s\r\n",
+          2000 },
+        { "date: yesterday\r\ndate: Mon, 23 Nov 2026 18:00:00 GMT\r\n"
+          "retry-after: Mon, 23 Nov 2026 18:01:30 GMT\r\n",
+          90000 },
+    };
+    EXPECT(ROWS);
+}
+
+Test(hint, zero_and_less_hide_nothing) {
+    static const struct row ROWS[] = {
+        { "retry-after-ms: 0\r\nretry-after: 0\r\nx-ratelimit-reset-tokens: 3s\r\n", 3000 },
+        { "retry-after-ms: -1\r\nretry-after: -1\r\nx-ratelimit-reset-requests: -1\r\n"
+          "x-ratelimit-reset-tokens: 0\r\n",
+          NONE },
+        { "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 0\r\n"
+          "x-ratelimit-remaining-tokens: -1\r\nx-ratelimit-reset-tokens: 3s\r\n",
+          3000 },
+    };
+    EXPECT(ROWS);
+}
+
+Test(hint, a_large_number_is_a_moment) {
+    static const struct row ROWS[] = {
+        { "x-ratelimit-reset: 784111787000\r\n", 10000 },
+        { "X-RateLimit-Reset: 784111787\r\n", 10000 },
+        { "x-ratelimit-reset: 784111777500.0\r\n", 500 },
+        { "x-ratelimit-reset: 2\r\n", 2000 },
+        { "x-ratelimit-reset: 784111777000\r\n", NONE },
+        { "x-ratelimit-reset: 784111700000\r\n", NONE },
+        { "x-ratelimit-reset: 784197177000\r\n", 85400000 },
+        { "x-ratelimit-reset: 784900000000\r\n", DAY_MS },
+        { "x-ratelimit-reset: 1741305600000\r\n", NONE },
+        { "x-ratelimit-reset: 99999999999999999999\r\n", NONE },
+        { "date: Mon, 23 Nov 2026 18:00:00 GMT\r\nx-ratelimit-reset: 1795456803000\r\n", 3000 },
+        { "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 784111778\r\n"
+          "x-ratelimit-reset-tokens: 9s\r\n",
+          1000 },
     };
     EXPECT(ROWS);
 }
@@ -199,6 +277,23 @@ Test(hint, geminis_is_in_the_body) {
     cr_assert_eq(hint_of(KB_RATE, NULL, RETRY_INFO("\"0s\"")), NONE);
     cr_assert_eq(hint_of(KB_RATE, NULL, RETRY_INFO("13")), NONE);
     cr_assert_eq(hint_of(KB_RATE, NULL, RETRY_INFO("\"999999999999s\"")), DAY_MS);
+}
+
+#define METADATA(reset)                                                                            \
+    "{\"error\":{\"code\":429,\"metadata\":{\"provider_name\":null,\"headers\":{"                  \
+    "\"X-RateLimit-Limit\":\"20\",\"X-RateLimit-Remaining\":\"0\",\"X-RateLimit-Reset\":" reset    \
+    "}}}}"
+
+Test(hint, openrouters_may_be_in_the_body) {
+    cr_assert_eq(hint_of(KB_RATE, NULL, METADATA("\"784111787000\"")), 10000);
+    cr_assert_eq(hint_of(KB_RATE, NULL, METADATA("784111787000")), 10000);
+    cr_assert_eq(hint_of(KB_RATE, "retry-after: 5", METADATA("784111787000")), 5000);
+    cr_assert_eq(hint_of(KB_RATE, "x-ratelimit-reset: 784111780", METADATA("784111787000")), 3000);
+    cr_assert_eq(hint_of(KB_RATE, "x-ratelimit-reset: 1", METADATA("-1")), 1000);
+    cr_assert_eq(hint_of(KB_RATE, NULL, METADATA("-1")), NONE);
+    cr_assert_eq(hint_of(KB_RATE, NULL, METADATA("\"soon\"")), NONE);
+    cr_assert_eq(hint_of(KB_RATE, NULL, METADATA("null")), NONE);
+    cr_assert_eq(hint_of(KB_OVERLOAD, NULL, METADATA("784111787000")), NONE);
 }
 
 Test(hint, limits_say_nothing_about_other_failures) {

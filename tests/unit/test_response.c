@@ -38,7 +38,8 @@ TestSuite(response, .fini = drop, .timeout = 60);
 
 static const char *header(const char *name) {
     static char value[KBI_HEADER_VALUE_MAX];
-    return kbi_response_header(&response, name, value) ? value : NULL;
+    uint32_t at = 0;
+    return kbi_response_header(&response, name, &at, value) ? value : NULL;
 }
 
 static void expect_header(const char *block, const char *name, const char *expected) {
@@ -73,8 +74,19 @@ Test(response, a_folded_header_is_one_line) {
     expect_header(" folded into nothing\r\nretry-after: 7\r\n", "retry-after", "7");
 }
 
-Test(response, of_duplicates_the_first_counts) {
-    expect_header("retry-after: 7\r\nRetry-After: 8\r\n", "retry-after", "7");
+Test(response, duplicates_are_given_one_after_the_other) {
+    static char huge[KBI_HEADER_VALUE_MAX + 100];
+    char value[KBI_HEADER_VALUE_MAX] = "untouched";
+    uint32_t at = 0;
+    snprintf(huge, sizeof huge, "a: %0*d\r\nx: y\r\nA: 7\r\na:\r\n 8\r\n", KBI_HEADER_VALUE_MAX, 0);
+    take(400, huge, NULL, 0);
+    cr_assert(kbi_response_header(&response, "a", &at, value));
+    cr_assert_str_eq(value, "7", "one that is too long is passed over");
+    cr_assert(kbi_response_header(&response, "a", &at, value));
+    cr_assert_str_eq(value, "8");
+    cr_assert_not(kbi_response_header(&response, "a", &at, value));
+    cr_assert_not(kbi_response_header(&response, "a", &at, value));
+    cr_assert_str_eq(value, "8");
 }
 
 Test(response, the_last_of_several_answers_counts) {
@@ -191,10 +203,14 @@ Test(response, what_is_no_error_object_has_no_fields) {
         "{\"error\":7}",
         "{\"error\":[]}",
         "{\"error\":{\"code\":{\"code\":\"c\"},\"type\":[\"t\"],\"status\":true,\"message\":7}}",
-        "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"cut o",
         "<html><body>{\"error\":{\"code\":\"insufficient_quota\"}}</body></html>",
         "\x1f\x8b\x08{\"error\":{\"code\":\"insufficient_quota\"}}",
-        "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"\xff\xfe\"}}",
+        "{\"error\":{\"code\":\"insufficient_quota",
+        "{\"error\":{\"code\":42",
+        "{\"error\":{\"code\":",
+        "{\"error\":{\"code\"",
+        "{\"error\":{\"message\":\"\\\",\\\"code\\\":\\\"c\\\"",
+        "{\"error\":{\"x\":\"{\\\"code\\\":\\\"c\\\"}",
         "{\"error\":{\"code\":1e999,\"message\":1}}",
         "{\"choices\":[{\"message\":{\"content\":\"{\\\"error\\\":{\\\"code\\\":\\\"c\\\"}}\"}}]}",
     };
@@ -202,12 +218,96 @@ Test(response, what_is_no_error_object_has_no_fields) {
         expect(BODIES[i], "-", "-", "-", "-");
 }
 
+Test(response, text_in_sixteen_bits_is_not_read) {
+    static const char *const ASCII = "{\"code\":\"c\"}";
+    static const char *const MARKS[] = { "", "\xff\xfe", "\xfe\xff" };
+    for (size_t i = 0; i < sizeof MARKS / sizeof *MARKS; i++)
+        for (size_t high = 0; high < 2; high++) {
+            char body[100] = { 0 };
+            size_t mark = strlen(MARKS[i]);
+            memcpy(body, MARKS[i], mark);
+            for (size_t k = 0; ASCII[k]; k++)
+                body[mark + 2 * k + high] = ASCII[k];
+            take(400, NULL, body, mark + 2 * strlen(ASCII));
+            cr_assert_null(response.error.code, "%zu %zu", i, high);
+            drop();
+        }
+}
+
 Test(response, huge_numbers_do_not_spoil_the_rest) {
     expect("{\"n\":123456789012345678901234567890,\"error\":{\"code\":99999999999999999999999,"
            "\"type\":\"t\"}}",
            "-", "t", "-", "-");
     expect("{\"error\":{\"code\":402.5,\"type\":\"t\"}}", "-", "t", "-", "-");
-    expect("{\"error\":{\"code\":-1,\"type\":\"t\\u0000x\"}}", "-1", "t", "-", "-");
+    expect("{\"error\":{\"code\":-1,\"type\":\"t\"}}", "-1", "t", "-", "-");
+}
+
+Test(response, a_code_with_a_nul_in_it_is_none) {
+    expect("{\"error\":{\"code\":\"c\\u0000\",\"type\":\"t\\u0000x\",\"message\":\"m\\u0000x\"}}",
+           "-", "-", "-", "m");
+}
+
+Test(response, of_a_body_that_ends_early_what_was_whole_counts) {
+    expect("{\"error\":{\"code\":\"c\",\"message\":\"cut o", "c", "-", "-", "-");
+    expect("{\"error\":{\"code\":\"c\",\"message\":", "c", "-", "-", "-");
+    expect("{\"error\":{\"code\":\"c\",\"mess", "c", "-", "-", "-");
+    expect("{\"error\":{\"code\":\"c\",", "c", "-", "-", "-");
+    expect("{\"error\":{\"code\":\"c\"", "c", "-", "-", "-");
+    expect("{\"error\":{\"type\":\"t\",\"code\":42", "-", "t", "-", "-");
+    expect("{\"x\":[1,2],\"code\":42,\"y\":[{\"z\":\"", "42", "-", "-", "-");
+    expect("[{\"error\":{\"code\":\"c\"}},", "c", "-", "-", "-");
+    expect("[{\"error\":{\"code\":\"c\",\"details\":[{\"reason\":\"r", "c", "-", "-", "-");
+    expect("data: {\"error\":{\"code\":\"c\"},\"x\":", "c", "-", "-", "-");
+    expect("{\"error\":{\"code\":\"c\"}", "c", "-", "-", "-");
+    expect("{\"error\":{\"code\":\"c\"},]", "-", "-", "-", "-");
+    expect("{\"error\":{\"code\":\"c\"}}}}", "c", "-", "-", "-");
+}
+
+Test(response, what_is_no_text_does_not_spoil_the_rest) {
+    static const char *const MESSAGES[][2] = {
+        { "\xff\xfe", "??" },
+        { "a\xc3", "a?" },
+        { "\xc0\xaf\xe0\x80\x80", "?????" },
+        { "\xed\xa0\x80.", "???." },
+        { "\xf4\x90\x80\x80\xf5", "?????" },
+        { "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80" },
+        { "a\nb\tc\x01", "a?b?c?" },
+        { "\\ud83d\\ude00", "\xf0\x9f\x98\x80" },
+        { "\\ud83d", "?ud83d" },
+        { "\\ud83d\\ud83d\\ude00", "?ud83d\xf0\x9f\x98\x80" },
+        { "\\ude00", "?ude00" },
+        { "\\u12", "?u12" },
+        { "\\x41 \\/\\t", "?x41 /\t" },
+    };
+    for (size_t i = 0; i < sizeof MESSAGES / sizeof *MESSAGES; i++) {
+        char body[200];
+        snprintf(body, sizeof body, "{\"message\":\"%s\",\"code\":\"c\"}", MESSAGES[i][0]);
+        expect(body, "c", "-", "-", MESSAGES[i][1]);
+    }
+    take(400, NULL, "{\"message\":\"a\0b\",\"code\":\"c\"}", 31);
+    cr_assert_str_eq(shown(response.error.code), "c");
+    cr_assert_str_eq(shown(response.error.message), "a?b");
+}
+
+Test(response, no_message_hides_a_code) {
+    static const char *const PARTS[] = { "\\",   "\\u",  "\\ud8", "\\udc00", "d83d", "/",    "\n",
+                                         "\x01", "\xc3", "\xa9",  "\xf0",    "\x9f", "\xed", "{",
+                                         "]",    ",",    "x",     "u",       "n",    "\xff", " " };
+    struct seed seed = seed_begin("no_message_hides_a_code");
+    for (int round = 0; round < 20000; round++) {
+        char message[200] = "", body[300];
+        for (uint64_t n = seed_below(&seed, 20); n > 0; n--)
+            strcat(message, PARTS[seed_below(&seed, sizeof PARTS / sizeof *PARTS)]);
+        snprintf(body, sizeof body, "{\"message\":\"%s.\",\"code\":\"c\"}", message);
+        take_body(body);
+        cr_assert_str_eq(shown(response.error.code), "c", "%s", body);
+        drop();
+    }
+}
+
+Test(response, of_members_that_come_twice_the_last_counts) {
+    expect("{\"error\":{\"code\":\"a\",\"code\":\"b\"}}", "b", "-", "-", "-");
+    expect("{\"error\":{\"code\":\"a\"},\"error\":{\"code\":\"b\"}}", "b", "-", "-", "-");
 }
 
 static void nest(char *body, int depth) {
@@ -222,12 +322,14 @@ Test(response, deep_nesting_is_not_followed) {
     take_body(body);
     cr_assert_not_null(response.root);
     drop();
-    nest(body, KBI_EXCERPT_DEPTH_MAX + 1);
-    take_body(body);
-    cr_assert_null(response.root);
     nest(body, KBI_BODY_MAX / 2 - 1);
     take_body(body);
-    cr_assert_null(response.root);
+    drop();
+    int length = sprintf(body, "{\"error\":{\"code\":\"c\"},\"x\":");
+    nest(body + length, KBI_EXCERPT_DEPTH_MAX);
+    strcat(body, ",\"code\":\"d\"}");
+    take_body(body);
+    cr_assert_str_eq(shown(response.error.code), "c", "what stands before it counts");
 }
 
 Test(response, of_a_good_answer_only_the_error_member_is_read) {
@@ -245,15 +347,31 @@ Test(response, of_a_good_answer_only_the_error_member_is_read) {
 }
 
 Test(response, only_the_first_64_kib_of_a_body_are_looked_at) {
-    static const char FORMAT[] = "{\"error\":{\"code\":\"c\",\"message\":\"%0*d\"}}";
+    static const char FORMAT[] = "{\"x\":\"%0*d\",\"error\":{\"code\":\"c\"}}";
     static char body[KBI_BODY_MAX + 100];
+    int filling = KBI_BODY_MAX - (int)strlen("{\"x\":\"\",\"error\":{\"code\":\"c\"");
     for (int extra = 0; extra < 2; extra++) {
-        int filling = KBI_BODY_MAX - (int)strlen("{\"error\":{\"code\":\"c\",\"message\":\"\"}}");
         int length = snprintf(body, sizeof body, FORMAT, filling + extra, 0);
         take(400, NULL, body, (size_t)length);
         cr_assert_eq(response.error.code != NULL, extra == 0);
         drop();
     }
+}
+
+Test(response, an_error_within_the_first_64_kib_of_a_large_body_is_understood) {
+    static char body[4 << 20];
+    int length = sprintf(body, "{\"error\":{\"code\":\"c\",\"message\":\"m\"},\"echo\":\"");
+    memset(body + length, 'x', sizeof body - (size_t)length);
+    take(400, NULL, body, 200 * 1024);
+    cr_assert_str_eq(shown(response.error.code), "c");
+    cr_assert_str_eq(shown(response.error.message), "m");
+    drop();
+    take(400, NULL, body, sizeof body);
+    cr_assert_str_eq(shown(response.error.code), "c");
+    drop();
+    memset(body, ' ', KBI_BODY_MAX);
+    take(400, NULL, body, sizeof body);
+    cr_assert_null(response.root);
 }
 
 /* What jansson is given. */
@@ -282,10 +400,12 @@ Test(response, only_what_may_hold_an_errors_fields_is_parsed) {
         { "[1,]", NULL },
         { "[1 2]", NULL },
         { "[1}", NULL },
-        { "{\"code\":\"c\\\"}", NULL },
-        { "{\"code\":\"\\u12", NULL },
-        { "{\"code\":\"c\\", NULL },
-        { "[", NULL },
+        { "{\"code\":\"c\\\"}", "{}" },
+        { "{\"code\":\"\\u12", "{}" },
+        { "{\"code\":\"c\\", "{}" },
+        { "{\"x\":1,\"code\":2,\"type\":[3,{\"status\":", "{\"code\":2,\"type\":[3,{}]}" },
+        { "[[1,2", "[[1]]" },
+        { "[", "[]" },
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         const char *excerpt = excerpt_of(CASES[i].text);
@@ -311,6 +431,24 @@ Test(response, long_texts_are_cut_between_characters) {
             cr_assert_str_eq(shown(response.error.code), "c", "%s + %d", UNITS[i], shift);
             drop();
         }
+}
+
+Test(response, a_long_text_ends_where_its_quote_is) {
+    static const char *const TAILS[] = { "",         "\\\"",         "\\\\",
+                                         "\\\\\\\"", "\\u0022",      "\\u\\\"z",
+                                         "\\n\\\"x", "\\\"\\\"\\\\", "\\\"\\u1\\\"" };
+    for (size_t i = 0; i < sizeof TAILS / sizeof *TAILS; i++) {
+        char body[1000];
+        snprintf(body, sizeof body, "{\"message\":\"%0*d%s\",\"code\":\"c\"}", 400, 0, TAILS[i]);
+        take_body(body);
+        cr_assert_str_eq(shown(response.error.code), "c", "%s", TAILS[i]);
+        drop();
+    }
+    static char body[KBI_BODY_MAX];
+    memset(body, '\\', sizeof body);
+    memcpy(body, "{\"code\":\"c\",\"message\":\"", 23);
+    take(400, NULL, body, sizeof body);
+    cr_assert_str_eq(shown(response.error.code), "c");
 }
 
 Test(response, an_error_that_is_all_fields_is_parsed_whole) {

@@ -32,6 +32,7 @@ Test(vendor, every_vendor_is_known_by_name_and_its_row_is_whole) {
         const char *mark = strchr(vendor->auth_format, '%');
         cr_assert(mark && strcmp(mark, "%s") == 0, "%s: one %%s, at the end", vendor->name);
         cr_assert_eq(vendor->base_url_required, !*vendor->base_url, "%s", vendor->name);
+        cr_assert(!vendor->url_form || vendor->base_url_required, "%s", vendor->name);
         if (*vendor->base_url) {
             size_t length = strlen(vendor->base_url);
             cr_assert_eq(strncmp(vendor->base_url, "https://", 8), 0, "%s", vendor->name);
