@@ -241,7 +241,7 @@ enum report_fate model_report_endpoint(struct model *model, const struct cause *
                                        struct model_key *key, const struct report *report,
                                        struct changeset *set);
 /* The endpoint of the key answered well. */
-void model_endpoint_answered(struct model_key *key);
+void model_endpoint_answered(struct model_key *key, struct moment now);
 /* End guards whose time has come; when the next one does (INT64_MAX = none is on). */
 void model_tick_guards(struct model *model, struct moment now, struct changeset *set);
 int64_t model_next_guard(const struct model *model);

@@ -103,15 +103,18 @@ static void keep_events(struct server *server, struct changeset *set) {
     }
 }
 
-/* Let the board say whether the guard holds. True if that is news. */
-static bool show_guard(struct outlet *outlet, const struct model_pool *pool) {
-    bool on = model_guard_is_on(pool);
-    if (on == outlet->guarded)
+/* Let the board say whether the guard holds and whether successes are asked for. True if the guard
+ * is news: that has to be announced. */
+static bool show_trouble(struct outlet *outlet, const struct model_pool *pool) {
+    uint32_t flags = (model_guard_is_on(pool) ? KB_BOARD_GUARDED : 0) |
+                     (trouble_is_doubtful(&pool->trouble) ? KB_BOARD_DOUBTED : 0);
+    bool news = (flags ^ outlet->flags) & KB_BOARD_GUARDED;
+    if (flags == outlet->flags)
         return false;
-    outlet->guarded = on;
-    outlet->touched = true;
-    board_set_guarded(&outlet->publication.board, on);
-    return true;
+    outlet->flags = flags;
+    outlet->touched |= news;
+    board_set_flags(&outlet->publication.board, flags);
+    return news;
 }
 
 static void happen(struct server *server, struct changeset *set, bool announce, bool failover) {
@@ -155,7 +158,7 @@ void server_report(struct server *server, struct outlet *outlet, const struct ac
             model_report(server->model, &cause, pool, report, outlet->publication.generation, &set);
     uint32_t outcome = report->outcome <= KB_NETWORK ? report->outcome : 0;
     server->metrics.reports[outcome][fate] += report->count;
-    bool news = pool && show_guard(outlet, pool);
+    bool news = pool && show_trouble(outlet, pool);
     if (set.count)
         happen(server, &set, news || fate == FATE_APPLIED, true);
     if (fate == FATE_APPLIED)
@@ -166,12 +169,12 @@ void server_report(struct server *server, struct outlet *outlet, const struct ac
     changeset_deinit(&set);
 }
 
-static void show_guards(struct server *server) {
+static void show_troubles(struct server *server) {
     size_t i = 0;
     for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
         const struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
         if (pool)
-            show_guard(outlet, pool);
+            show_trouble(outlet, pool);
     }
 }
 
@@ -179,7 +182,7 @@ void server_tick(struct server *server) {
     struct changeset set = { 0 };
     model_tick(server->model, server->now, TICK_PIECE, &set);
     if (set.count)
-        show_guards(server);
+        show_troubles(server);
     if (set.count)
         happen(server, &set, true, false);
     changeset_deinit(&set);
@@ -289,7 +292,7 @@ static void show_pool(struct server *server, struct outlet *outlet, uint64_t gen
         if (!pool->order[i]->pending)
             write_state(server, pool->order[i], &pool->order[i]->state, generation);
     if (pool)
-        show_guard(outlet, pool);
+        show_trouble(outlet, pool);
     outlet->shown = true;
 }
 
@@ -355,7 +358,7 @@ static void group_succeeded(struct server *server, struct group *group) {
         retire_deleted(server, &group->commands[i].set);
         publish_states(server, &group->commands[i].set, generation);
     }
-    show_guards(server);
+    show_troubles(server);
     announce_touched(server, generation, false);
     for (size_t i = 0; i < group->count; i++)
         model_published(server->model, &group->commands[i].set, generation);

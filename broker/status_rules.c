@@ -233,11 +233,11 @@ static enum report_fate report_failure(struct model *model, const struct cause *
     return fate;
 }
 
-static enum report_fate report_success(struct model_key *key, const struct report *report,
-                                       struct changeset *set) {
+static enum report_fate report_success(const struct cause *cause, struct model_key *key,
+                                       const struct report *report, struct changeset *set) {
     if (model_is_stale(key, report))
         return FATE_STALE;
-    model_endpoint_answered(key);
+    model_endpoint_answered(key, cause->now);
     if (!key->state.backoff || key->state.status != KB_STATUS_NORMAL)
         return FATE_UNCHANGED;
     struct key_state before = key->state;
@@ -278,7 +278,7 @@ enum report_fate model_report(struct model *model, const struct cause *cause,
         return FATE_NOTED;
     switch (report->outcome) {
     case KB_SUCCESS:
-        return report_success(key, report, set);
+        return report_success(cause, key, report, set);
     case KB_PERMISSION:
         return report_permission(cause, key, report, set);
     case KB_INVALID:

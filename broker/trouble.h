@@ -4,7 +4,8 @@
  * forgotten with a restart.
  *
  * Endpoints: three failures of one base URL within 10 s without a success between cool its keys for
- * 10 s, never those of the pool's last usable endpoint.
+ * 10 s, never those of the pool's last usable endpoint. Workers report successes only while they are
+ * asked to (KB_BOARD_DOUBTED): from an endpoint's first failure until it answers well.
  *
  * The guard: when INVALID, or RATE without a hint, would take more than a share of the pool's
  * normal keys (half, and at least two) within 10 s, it is not the keys: an IP block, an outage, a
@@ -36,6 +37,7 @@ struct endpoint_trouble {
 
 struct trouble {
     struct endpoint_trouble endpoints[ENDPOINTS_REMEMBERED];
+    unsigned doubted; /* how many of these are taken */
     /* Keys that the guarded classes benched, by the second, over the last ten. */
     unsigned benched[TROUBLE_WINDOW_MS / 1000];
     int64_t benched_second;   /* the second that benched[benched_second % 10] counts */
@@ -45,7 +47,10 @@ struct trouble {
 /* One more failure of the endpoint; true if it was the one that is too many (and counting starts
  * anew). */
 bool trouble_endpoint_failed(struct trouble *trouble, uint64_t endpoint, int64_t now_mono);
-void trouble_endpoint_answered(struct trouble *trouble, uint64_t endpoint);
+/* It answered well: its failures don't count any more, nor those of others that are too old. */
+void trouble_endpoint_answered(struct trouble *trouble, uint64_t endpoint, int64_t now_mono);
+/* Has any endpoint failures that would be forgotten if it answered well? */
+bool trouble_is_doubtful(const struct trouble *trouble);
 
 /* How many keys the guarded classes have benched in the window; and one more. */
 unsigned trouble_benched(struct trouble *trouble, int64_t now_mono);

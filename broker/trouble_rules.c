@@ -126,6 +126,8 @@ enum report_fate model_report_endpoint(struct model *model, const struct cause *
     return fate;
 }
 
-void model_endpoint_answered(struct model_key *key) {
-    trouble_endpoint_answered(&key->pool->trouble, endpoint_of(key));
+void model_endpoint_answered(struct model_key *key, struct moment now) {
+    struct trouble *trouble = &key->pool->trouble;
+    if (trouble_is_doubtful(trouble))
+        trouble_endpoint_answered(trouble, endpoint_of(key), now.mono_ms);
 }

@@ -223,6 +223,59 @@ TEST_BOTH_LOOPS(failover, many_requests_in_flight_on_one_reader_do_not_disturb_e
     kb_close(reader);
 }
 
+/* ---- endpoints ---- */
+
+static void make_two_endpoints(struct peer *peer) {
+    worker_make_pool(peer, "main", 2);
+    peer_must_with(peer, "{\"base_url\":\"https://one.example/v1\"}",
+                   "set key main k0 config=merge");
+}
+
+static double successes_heard(struct peer *peer) {
+    return worker_metric(peer, "keybroker_reports_total{class=\"success\",fate=\"unchanged\"}");
+}
+
+/* Three workers see one failure each; a fourth, which saw none, is answered well between them. */
+TEST_BOTH_LOOPS(failover, a_few_failures_among_many_good_answers_cost_an_endpoint_nothing) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    make_two_endpoints(peer);
+    kb_reader *content = worker_open(b, "main");
+    kb_reader *unlucky[4];
+    for (unsigned i = 0; i < 4; i++) {
+        unlucky[i] = worker_open(b, "main");
+        double heard = successes_heard(peer);
+        report_current(unlucky[i], KB_OVERLOAD, KB_NO_HINT);
+        EVENTUALLY(report_current(content, KB_SUCCESS, 0) == KB_OK && successes_heard(peer) > heard);
+        cr_assert_str_eq(peer_key_status(peer, "main", "k0"), "normal", "after failure %u", i);
+    }
+    double heard = successes_heard(peer);
+    scene_sleep_ms(110);
+    for (unsigned i = 0; i < 100; i++)
+        report_current(content, KB_SUCCESS, 0);
+    cr_assert_eq(successes_heard(peer), heard, "nobody asks any more");
+    kb_ticket first = kb_current(content)->ticket;
+    for (unsigned i = 0; i < 3; i++)
+        kb_report(unlucky[i], first, KB_OVERLOAD, KB_NO_HINT);
+    expect_status(peer, "main", "k0", "cooling");
+    for (unsigned i = 0; i < 4; i++)
+        kb_close(unlucky[i]);
+    kb_close(content);
+}
+
+TEST_BOTH_LOOPS(failover, a_dead_endpoint_is_left_at_once_also_without_the_broker) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    make_two_endpoints(peer);
+    kb_reader *reader = worker_open(b, "main");
+    broker_pause(b);
+    cr_assert_str_eq(worker_current(reader), "k0");
+    cr_assert_eq(report_current(reader, KB_NETWORK, KB_NO_HINT), KB_NEXT_KEY);
+    cr_assert_str_eq(worker_current(reader), "k1", "a worker that never calls kb_next");
+    broker_continue(b);
+    kb_close(reader);
+}
+
 /* ---- in flight together ---- */
 
 struct flight {

@@ -175,6 +175,30 @@ Test(endpoint, a_success_between_starts_the_count_anew) {
     cr_assert_eq(overload(0), FATE_APPLIED);
 }
 
+Test(endpoint, successes_are_asked_for_from_the_first_failure_until_one_comes) {
+    point(0, "http://dead.test/v1");
+    cr_assert_not(trouble_is_doubtful(&pool->trouble));
+    overload(0);
+    cr_assert(trouble_is_doubtful(&pool->trouble));
+    fixture_report(&f, keys[1], KB_SUCCESS, KB_NO_HINT);
+    cr_assert(trouble_is_doubtful(&pool->trouble), "that was another endpoint");
+    fixture_report(&f, keys[0], KB_SUCCESS, KB_NO_HINT);
+    cr_assert_not(trouble_is_doubtful(&pool->trouble));
+    overload(0);
+    overload(0);
+    overload(0);
+    cr_assert_not(trouble_is_doubtful(&pool->trouble), "no doubt any more: its keys cool");
+    expect_status(0, KB_STATUS_COOLING);
+}
+
+Test(endpoint, what_is_too_old_to_count_is_forgotten_at_the_next_success_anywhere) {
+    point(0, "http://dead.test/v1");
+    overload(0);
+    fixture_pass_and_tick(&f, 10001);
+    fixture_report(&f, keys[1], KB_SUCCESS, KB_NO_HINT);
+    cr_assert_not(trouble_is_doubtful(&pool->trouble));
+}
+
 Test(endpoint, a_new_base_url_counts_from_then_on) {
     point(0, "http://dead.test/v1");
     overload(0);
@@ -203,6 +227,8 @@ Test(endpoint, more_endpoints_than_are_remembered_do_no_harm) {
     cr_assert_not(trouble_endpoint_failed(&trouble, 500, 1000));
     cr_assert_not(trouble_endpoint_failed(&trouble, 500, 1001));
     cr_assert(trouble_endpoint_failed(&trouble, 500, 1002));
+    trouble_endpoint_answered(&trouble, 100, 1000000);
+    cr_assert_not(trouble_is_doubtful(&trouble), "all of them too old");
 }
 
 /* ---- requests ---- */

@@ -191,7 +191,7 @@ Test(report, a_stale_report_is_sent_but_skips_nothing) {
 }
 
 Test(report, the_guard_turns_mass_failures_into_patience) {
-    board_set_guarded(&fixture.board, true);
+    board_set_flags(&fixture.board, KB_BOARD_GUARDED);
     cr_assert_eq(report(1, KB_INVALID, 0), KB_RETRY_LATER);
     cr_assert_eq(report(1, KB_INVALID, 1000), KB_RETRY_LATER);
     cr_assert_eq(report(1, KB_RATE, KB_NO_HINT), KB_RETRY_LATER);
