@@ -4,8 +4,8 @@
  * forgotten with a restart.
  *
  * Endpoints: three failures of one base URL within 10 s without a success between cool its keys for
- * 10 s, never those of the pool's last usable endpoint. Workers report successes only while they are
- * asked to (KB_BOARD_DOUBTED): from an endpoint's first failure until it answers well.
+ * 10 s, never those of the pool's last usable endpoint. Workers report successes only while they
+ * are asked to (KB_BOARD_DOUBTED): from an endpoint's first failure until it answers well.
  *
  * The guard: when INVALID, or RATE without a hint, would take more than a share of the pool's
  * normal keys (half, and at least two) within 10 s, it is not the keys: an IP block, an outage, a

@@ -63,8 +63,8 @@ static const kb_key *next_pinned(kb_reader *reader, struct permit *permit) {
     return other ? NULL : key;
 }
 
-/* Nothing above the current choice is usable, unless its endpoint is in trouble, so that is where to
- * begin. */
+/* Nothing above the current choice is usable, unless its endpoint is in trouble, so that is where
+ * to begin. */
 static const kb_key *next_by_priority(kb_reader *reader, struct permit *permit) {
     const struct catalog *catalog = reader->catalog;
     if (!reader->choice)
@@ -82,8 +82,8 @@ static const kb_key *next_by_priority(kb_reader *reader, struct permit *permit) 
     return NULL;
 }
 
-/* Choosing among any number in one pass: does this one replace those before it, whose weights add up
- * to *weights? With the odds that its own weight gives it. */
+/* Choosing among any number in one pass: does this one replace those before it, whose weights add
+ * up to *weights? With the odds that its own weight gives it. */
 static bool is_drawn(kb_reader *reader, const struct kb_catalog_entry *entry, uint64_t *weights) {
     uint64_t weight = entry->weight ? entry->weight : 1;
     *weights += weight;

@@ -186,8 +186,7 @@ void kbi_choose(kb_reader *reader, uint64_t generation, bool moved, const struct
     if (spread)
         found = share_out(reader, now);
     else
-        found = (moved && !own_view && take_hint(reader, generation, now)) ||
-                scan(reader, now);
+        found = (moved && !own_view && take_hint(reader, generation, now)) || scan(reader, now);
     reader->choice = NULL;
     reader->choice_error = found ? 0 : kbi_why_none(reader);
     if (!found || spread)

@@ -217,8 +217,8 @@ static uint64_t endpoint_in_trouble(const kb_reader *reader, uint64_t id, uint64
     return endpoint != 0 && kbi_trouble_until(&reader->troubles, endpoint, now_ms) ? endpoint : 0;
 }
 
-/* Success matters only to a key in backoff, or after trouble at an endpoint, whoever saw it, and not
- * more often than now and then. */
+/* Success matters only to a key in backoff, or after trouble at an endpoint, whoever saw it, and
+ * not more often than now and then. */
 static bool success_is_due(kb_reader *reader, const struct kb_board_slot *slot, uint32_t flags,
                            uint64_t id) {
     bool asked = slot && atomic_load_explicit(&slot->backoff, memory_order_relaxed) != 0;

@@ -1,8 +1,8 @@
 /*
  * Endpoints in trouble: base URLs that answered this reader with the vendor's own failure, or not
- * at all, within the last seconds. Their keys come behind all others, without waiting for the broker.
- * Called by report.c (add, clear), choose.c and attempt.c. Bounded, never allocates; the worst that
- * a lost entry costs is one more failing request.
+ * at all, within the last seconds. Their keys come behind all others, without waiting for the
+ * broker. Called by report.c (add, clear), choose.c and attempt.c. Bounded, never allocates; the
+ * worst that a lost entry costs is one more failing request.
  */
 #include "internal.h"
 

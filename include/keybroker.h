@@ -253,11 +253,11 @@ KB_API const kb_key *kb_next(kb_reader *reader, kb_attempt *attempt);
  * cannot be sent now is kept, coalesced per key, and sent with a later report, kb_wait or
  * kb_health. After KB_NEXT_KEY this reader skips the key at once, without waiting for the broker,
  * until the broker has judged the report or the hint (without one, 30 s) has passed; KB_PERMISSION
- * concerns one request only, whose kb_attempt remembers it. KB_SUCCESS is sent only while the key is
- * in backoff or an endpoint of the pool in doubt, and at most every 100 ms for a key. KB_OVERLOAD
- * and KB_NETWORK concern the endpoint: KB_NEXT_KEY while a usable key has another base_url that did
- * not fail this reader in the last 10 s, else KB_RETRY_LATER. An unknown outcome or reader yields
- * KB_GIVE_UP.
+ * concerns one request only, whose kb_attempt remembers it. KB_SUCCESS is sent only while the key
+ * is in backoff or an endpoint of the pool in doubt, and at most every 100 ms for a key.
+ * KB_OVERLOAD and KB_NETWORK concern the endpoint: KB_NEXT_KEY while a usable key has another
+ * base_url that did not fail this reader in the last 10 s, else KB_RETRY_LATER. An unknown outcome
+ * or reader yields KB_GIVE_UP.
  */
 KB_API kb_verdict kb_report(kb_reader *reader, kb_ticket ticket, kb_outcome outcome,
                             uint64_t hint_ms);

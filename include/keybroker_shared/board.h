@@ -66,7 +66,7 @@ struct kb_board_slot {
     _Atomic uint64_t
         deadline_ms; /* CLOCK_MONOTONIC ms at which the key is normal again; 0 = never by itself */
     _Atomic uint64_t valid_since; /* generation; reports with an older ticket are stale */
-    _Atomic uint32_t backoff;     /* backoff level; the key's successes are reported while it is not 0 */
+    _Atomic uint32_t backoff;     /* backoff level; successes are reported while it is not 0 */
     uint32_t reserved;
 };
 
@@ -78,10 +78,10 @@ struct kb_board_catalog {
     _Atomic uint64_t checksum; /* XXH3_64bits of the whole file */
 };
 
-/* Flags. */
-#define KB_BOARD_GUARDED 1u /* the mass-failure guard holds the pool */
-#define KB_BOARD_DOUBTED 2u /* an endpoint failed lately, though not yet too often: successes are  \
-                               reported, because a few failures among many mean nothing */
+/* Flags. GUARDED: the mass-failure guard holds the pool. DOUBTED: an endpoint failed lately, though
+ * not yet too often; successes are reported, because a few failures among many mean nothing. */
+#define KB_BOARD_GUARDED 1u
+#define KB_BOARD_DOUBTED 2u
 
 /* No hint, or a pool that has no usable key: hint_position holds this. */
 #define KB_BOARD_NO_POSITION UINT32_MAX

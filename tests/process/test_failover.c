@@ -246,7 +246,8 @@ TEST_BOTH_LOOPS(failover, a_few_failures_among_many_good_answers_cost_an_endpoin
         unlucky[i] = worker_open(b, "main");
         double heard = successes_heard(peer);
         report_current(unlucky[i], KB_OVERLOAD, KB_NO_HINT);
-        EVENTUALLY(report_current(content, KB_SUCCESS, 0) == KB_OK && successes_heard(peer) > heard);
+        EVENTUALLY(report_current(content, KB_SUCCESS, 0) == KB_OK &&
+                   successes_heard(peer) > heard);
         cr_assert_str_eq(peer_key_status(peer, "main", "k0"), "normal", "after failure %u", i);
     }
     double heard = successes_heard(peer);
