@@ -257,12 +257,6 @@ static uint32_t rank_index(const struct model_pool *pool, uint64_t rank) {
 
 /* ---- keeping the indexes ---- */
 
-void model_set_status(struct model_key *key, uint32_t status) {
-    key->pool->normal -= key->state.status == KB_STATUS_NORMAL;
-    key->pool->normal += status == KB_STATUS_NORMAL;
-    key->state.status = status;
-}
-
 static void insert_pool(struct model *model, struct model_pool *pool) {
     map_set(&model->pools, pool->record->id, pool);
     map_set(&model->pool_names, map_hash(pool->record->name), pool);
@@ -312,7 +306,6 @@ struct model_key *model_insert_key(struct model *model, struct model_pool *pool,
     pool->count++;
     renumber(pool, index, pool->count);
     take_slot(pool, record->slot);
-    pool->normal += state->status == KB_STATUS_NORMAL;
     map_set(&model->keys, record->id, key);
     map_set(&pool->names, map_hash(record->name), key);
     link_account(model, key);
@@ -330,7 +323,6 @@ static void clean(struct model_key *key) {
 
 void model_remove_key(struct model *model, struct model_key *key) {
     struct model_pool *pool = key->pool;
-    pool->normal -= key->state.status == KB_STATUS_NORMAL;
     clean(key);
     unlink_account(model, key);
     map_remove(&pool->names, map_hash(key->record->name));
@@ -490,7 +482,6 @@ static void undo_rank(struct model_key *key, const struct change *change,
 }
 
 static void undo_state(struct model *model, struct model_key *key, const struct change *change) {
-    model_set_status(key, change->state.before->status);
     key->state = *change->state.before;
     if (!change->state.after) {
         key->pending = change->state.pending;

@@ -37,8 +37,6 @@ struct why {
 };
 void model_become(struct model *model, const struct cause *cause, struct model_key *key,
                   kb_status status, const struct why *why, struct changeset *set);
-/* Only the status, and the pool's count of normal keys. */
-void model_set_status(struct model_key *key, uint32_t status);
 /* Is the report older than what happened to the key since? */
 bool model_is_stale(const struct model_key *key, const struct report *report);
 

@@ -117,6 +117,23 @@ static bool show_trouble(struct outlet *outlet, const struct model_pool *pool) {
     return news;
 }
 
+static bool show_troubles(struct server *server) {
+    bool news = false;
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
+        const struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
+        news |= pool && show_trouble(outlet, pool);
+    }
+    return news;
+}
+
+static bool says_guard(const struct changeset *set) {
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].kind == CHANGE_EVENT && set->items[i].event->kind == EVENT_GUARD)
+            return true;
+    return false;
+}
+
 static void happen(struct server *server, struct changeset *set, bool announce, bool failover) {
     uint64_t generation = announce ? server_next_generation(server) : 0;
     publish_states(server, set, generation);
@@ -159,6 +176,8 @@ void server_report(struct server *server, struct outlet *outlet, const struct ac
     uint32_t outcome = report->outcome <= KB_NETWORK ? report->outcome : 0;
     server->metrics.reports[outcome][fate] += report->count;
     bool news = pool && show_trouble(outlet, pool);
+    if (says_guard(&set)) /* an account reaches into other pools */
+        news |= show_troubles(server);
     if (set.count)
         happen(server, &set, news || fate == FATE_APPLIED, true);
     if (fate == FATE_APPLIED)
@@ -167,15 +186,6 @@ void server_report(struct server *server, struct outlet *outlet, const struct ac
         (fate == FATE_APPLIED && !says_status(&set, report->key_id)))
         decline(server, outlet, report->key_id);
     changeset_deinit(&set);
-}
-
-static void show_troubles(struct server *server) {
-    size_t i = 0;
-    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
-        const struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
-        if (pool)
-            show_trouble(outlet, pool);
-    }
 }
 
 void server_tick(struct server *server) {

@@ -50,7 +50,7 @@ void model_become(struct model *model, const struct cause *cause, struct model_k
                   kb_status status, const struct why *why, struct changeset *set) {
     struct key_state before = key->state;
     struct key_state *state = &key->state;
-    model_set_status(key, status);
+    state->status = status;
     state->status_since_ms = cause->now.wall_ms;
     state->deadline_mono = state->deadline_wall = 0;
     if (why->forget_backoff)
@@ -174,7 +174,7 @@ static enum report_fate cool(struct model *model, const struct cause *cause, str
     struct why why = why_of(report);
     if (hinted)
         why.cooling_ms = hint;
-    else if (model_guard_holds(model, cause, key, set))
+    else if (model_guard_holds(model, cause, key, KB_RATE, set))
         why.cooling_ms = GUARD_COOLING_MS; /* and no back-off: it may not be the key */
     else
         why.cooling_ms = backoff_ms(key, cause->now);
@@ -204,7 +204,7 @@ static enum report_fate judge_failure(struct model *model, const struct cause *c
     if (report->outcome == KB_RATE)
         return cool(model, cause, key, report, set);
     if (report->outcome == KB_INVALID && key->state.status == KB_STATUS_NORMAL &&
-        model_guard_holds(model, cause, key, set))
+        model_guard_holds(model, cause, key, KB_INVALID, set))
         return FATE_GUARDED;
     return worsen(model, cause, key,
                   report->outcome == KB_QUOTA ? KB_STATUS_EXCEEDED : KB_STATUS_ERROR, report, set);
@@ -218,13 +218,31 @@ static bool concerns_account(const struct model_pool *pool, const struct report 
     return report->outcome == KB_RATE && pool->vendor && pool->vendor->rate_is_account;
 }
 
+/* The guard judges a report by all that it would take, so that has to be known before. */
+static void weigh(struct model *model, const struct cause *cause, struct model_key *key,
+                  const struct report *report, bool account) {
+    bool guarded =
+        report->outcome == KB_INVALID ||
+        (report->outcome == KB_RATE && (report->hint_ms == KB_NO_HINT || report->hint_ms == 0));
+    model->weighed++;
+    if (!guarded)
+        return;
+    struct model_key *mate = account ? model_account_first(model, key) : key;
+    for (; mate; mate = account ? mate->account_next : NULL)
+        if (!model_is_stale(mate, report) &&
+            model_status(mate, cause->now.wall_ms) == KB_STATUS_NORMAL)
+            model_guard_weigh(model, mate);
+}
+
 /* A failure reaches the key, or every key of its account; each is judged by itself. What became of
  * the reported key is the answer, unless another's status changed. */
 static enum report_fate report_failure(struct model *model, const struct cause *cause,
                                        struct model_key *key, const struct report *report,
                                        struct changeset *set) {
+    bool account = key->account_link && concerns_account(key->pool, report);
+    weigh(model, cause, key, report, account);
     enum report_fate fate = judge_failure(model, cause, key, report, set);
-    if (!key->account_link || !concerns_account(key->pool, report))
+    if (!account)
         return fate;
     struct model_key *mate = model_account_first(model, key);
     for (; mate; mate = mate->account_next)

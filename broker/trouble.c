@@ -111,11 +111,6 @@ bool trouble_parse_share(const char *text, unsigned *ret_share) {
     return true;
 }
 
-bool trouble_is_mass_failure(struct trouble *trouble, unsigned normal, unsigned share,
-                             int64_t now_mono) {
-    if (!share)
-        return false;
-    /* Of the keys that were normal when the window began, as far as that can still be seen. */
-    uint64_t benched = trouble_benched(trouble, now_mono);
-    return benched + 1 >= GUARD_LEAST && (benched + 1) * 100 > (benched + normal) * share;
+bool trouble_is_mass_failure(uint64_t failed, uint64_t keys, unsigned share) {
+    return share && failed >= GUARD_LEAST && failed * 100 > keys * share;
 }
