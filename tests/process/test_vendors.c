@@ -161,6 +161,15 @@ static struct outcome work(struct broker *b, const char *pool, const char *in_fl
     return outcome_of(worker);
 }
 
+static unsigned count_status(struct peer *peer, const char *pool, const char *status) {
+    struct answer *answer = peer_must(peer, "json show keys %s", pool);
+    const json_t *keys = answer_at(answer, "keys");
+    unsigned count = 0;
+    for (size_t i = 0; i < json_array_size(keys); i++)
+        count += strcmp(json_text(json_array_get(keys, i), "status"), status) == 0;
+    return count;
+}
+
 /* ---- a key that fails ---- */
 
 struct expectation {
@@ -359,16 +368,45 @@ TEST_BOTH_LOOPS(vendors, a_stream_that_began_never_switches_the_key) {
     }
 }
 
-/* ---- all at once ---- */
-
-static unsigned count_status(struct peer *peer, const char *pool, const char *status) {
-    struct answer *answer = peer_must(peer, "json show keys %s", pool);
-    const json_t *keys = answer_at(answer, "keys");
-    unsigned count = 0;
-    for (size_t i = 0; i < json_array_size(keys); i++)
-        count += strcmp(json_text(json_array_get(keys, i), "status"), status) == 0;
-    return count;
+/* The user has half an answer, so it is over; but the endpoint's trouble is no secret. */
+TEST_BOTH_LOOPS(vendors, an_error_inside_a_stream_that_began_is_reported_and_not_retried) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    const char *url = standin_start();
+    for (unsigned vendor = 0; vendor < VENDOR_COUNT; vendor++) {
+        const char *pool = VENDORS[vendor].name;
+        make_pool(peer, url, pool, vendor, 2);
+        steer(url, scene_text("key?key=sk-standin-%s-0&answer=late", pool));
+        struct outcome outcome = work(b, pool, "2", "6", "--stream");
+        cr_expect_eq(outcome.code, 1, "%s", pool);
+        cr_expect_eq(tally(&outcome, "broken"), 6, "%s", pool);
+        cr_expect_eq(tally(&outcome, "retries"), 0, "%s", pool);
+        cr_assert_not_null(outcome.report, "%s", pool);
+        cr_expect_str_eq(json_text(outcome.report, "outcome"), "overload", "%s", pool);
+        cr_expect_eq(told(url, scene_text("sk-standin-%s-1", pool), "good"), 0, "%s", pool);
+        cr_expect_str_eq(peer_key_status(peer, pool, "k0"), "normal", "%s", pool);
+        outcome_free(&outcome);
+    }
 }
+
+/* Where most keys of a pool are refused at once the guard thinks of something else; whoever waits
+ * as he is told still gets to the keys that work. */
+TEST_BOTH_LOOPS(vendors, a_guarded_pool_still_answers_if_a_key_works) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    const char *url = standin_start();
+    make_pool(peer, url, "main", 0, 6);
+    peer_must(peer, "set pool main guard=on");
+    for (unsigned i = 0; i < 5; i++)
+        steer(url, scene_text("revoke?key=sk-standin-main-%u", i));
+    struct outcome outcome = work(b, "main", "4", "20", NULL);
+    cr_assert_eq(outcome.code, 0);
+    cr_assert_eq(tally(&outcome, "ok"), 20);
+    cr_assert_eq(count_status(peer, "main", "error"), 3);
+    outcome_free(&outcome);
+}
+
+/* ---- all at once ---- */
 
 TEST_BOTH_LOOPS(vendors, a_vendor_that_refuses_everybody_does_not_cost_a_pool_its_keys) {
     broker_start(b, NULL);
