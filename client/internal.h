@@ -152,18 +152,13 @@ void kbi_trouble_clear(struct troubles *troubles, uint64_t endpoint);
 
 /* ---- report.c: the connection to the broker ---- */
 
-struct success {
-    uint64_t id;
-    uint64_t sent_ms;
-};
-
 struct reporter {
     int fd;
     pid_t pid; /* who opened fd and queued */
     uint64_t connect_after_ms;
     uint32_t count;
     struct kb_report_message queue[KBI_QUEUE]; /* oldest first, one per key */
-    struct success successes[KBI_SUCCESSES];
+    uint64_t success_after_ms[KBI_SUCCESSES];  /* by key id; not before */
 };
 
 /* What became of a report on this side of the socket. */
