@@ -125,6 +125,20 @@ static bool set_up(struct request *request, const kb_key *key) {
     return true;
 }
 
+/* Connected, and about to be sent. Getting here can take a handshake with the vendor, and meanwhile
+ * another worker may have seen the key fail: nothing is lost yet, so look once more. */
+static int on_ready(void *userdata, char *address, char *own_address, int port, int own_port) {
+    struct request *request = userdata;
+    (void)address;
+    (void)own_address;
+    (void)port;
+    (void)own_port;
+    kb_attempt same = KB_ATTEMPT_INIT;
+    same.pin_key = request->ticket.id;
+    request->unsent = !kb_next(request->call->reader, &same);
+    return request->unsent ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 void request_renew(struct request *request) {
     request->attempt = (kb_attempt)KB_ATTEMPT_INIT;
 }
@@ -145,6 +159,7 @@ int request_prepare(struct request *request, bool again) {
     request->body_length = 0;
     request->headers_length = 0;
     request->headers[0] = '\0';
+    request->unsent = false;
     request->reported = false;
     request->streaming = false;
     stream_begin(&request->stream);
@@ -160,6 +175,8 @@ int request_init(struct request *request, const struct call *call) {
     curl_easy_setopt(request->easy, CURLOPT_WRITEDATA, request);
     curl_easy_setopt(request->easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(request->easy, CURLOPT_HEADERDATA, request);
+    curl_easy_setopt(request->easy, CURLOPT_PREREQFUNCTION, on_ready);
+    curl_easy_setopt(request->easy, CURLOPT_PREREQDATA, request);
     curl_easy_setopt(request->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(request->easy, CURLOPT_TIMEOUT_MS, 60000L);
     return 0;

@@ -29,6 +29,7 @@ struct request {
     CURL *easy;
     kb_attempt attempt; /* which keys were tried */
     kb_ticket ticket;   /* of this try's key: all that a report needs */
+    bool unsent;        /* the key failed elsewhere before anything was sent: just try again */
     bool reported;      /* this try's answer, and then: */
     kb_verdict verdict; /* what to do */
     uint64_t wait_ms;   /* how long the vendor asks to wait; KB_NO_HINT = it does not */
@@ -52,8 +53,8 @@ void request_renew(struct request *request);
  * tried before a pause may be tried once more when there are no others. */
 int request_prepare(struct request *request, bool again);
 
-/* The transfer has ended: report it. The verdict says what to do with the request, unless
- * request_broke: then the user has half an answer, and it is over. */
+/* The transfer has ended, and was not `unsent`: report it. The verdict says what to do with the
+ * request, unless request_broke: then the user has half an answer, and it is over. */
 kb_verdict request_finish(struct request *request, CURLcode result);
 bool request_broke(const struct request *request, CURLcode result);
 

@@ -11,6 +11,8 @@
  *     the same key to that request twice, however many requests share the reader;
  *   - the key's strings are used at once (libcurl copies them); only the 16-byte ticket is kept
  *     until the answer is there;
+ *   - right before a request is sent, over a connection that may have taken a while to make, its
+ *     key is looked at once more;
  *   - every answer goes to kb_report_http as it came, good ones too (the library sends only what
  *     the broker needs to know), and the verdict says what to do with the request;
  *   - a stream is reported when its first event is there, before anything of it is passed on; from
@@ -152,9 +154,13 @@ static void try(struct worker *worker, struct place *place) {
 /* The answer is there, or there will be none: do as the verdict says. */
 static void answered(struct worker *worker, struct place *place, CURLcode result) {
     struct request *request = &place->request;
-    kb_verdict verdict = request_finish(request, result);
     curl_multi_remove_handle(worker->multi, request->easy);
     worker->flying--;
+    if (request->unsent) {
+        try(worker, place);
+        return;
+    }
+    kb_verdict verdict = request_finish(request, result);
     if (request_broke(request, result)) {
         place->phase = PHASE_DONE;
         worker->broken++;

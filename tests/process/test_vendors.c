@@ -3,8 +3,11 @@
  * became of the keys, what the events say, and that no user request fails while another key would
  * do. The vendor is tests/support/vendor_standin_main.c.
  */
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <criterion/criterion.h>
 #include <curl/curl.h>
@@ -404,6 +407,58 @@ TEST_BOTH_LOOPS(vendors, a_guarded_pool_still_answers_if_a_key_works) {
     cr_assert_eq(tally(&outcome, "ok"), 20);
     cr_assert_eq(count_status(peer, "main", "error"), 3);
     outcome_free(&outcome);
+}
+
+/* A listener that lets nobody in: its queue is full, so that whoever connects tries again each
+ * second. */
+enum { CROWD = 3 };
+
+static int crowded_listener(int crowd[CROWD], unsigned *ret_port) {
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&address, size), 0);
+    cr_assert_eq(listen(listener, 0), 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        connect(crowd[i], (struct sockaddr *)&address, size);
+    }
+    *ret_port = ntohs(address.sin_port);
+    return listener;
+}
+
+TEST_BOTH_LOOPS(vendors, a_key_that_fails_while_its_connection_is_made_is_not_used) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    const char *url = standin_start();
+    int crowd[CROWD];
+    unsigned port;
+    int listener = crowded_listener(crowd, &port);
+    add_key(peer, "main", "openai", 0, scene_text("http://127.0.0.1:%u/v1", port));
+    add_key(peer, "main", "openai", 1, scene_text("%s/v1", url));
+    steer(url, "key?key=sk-standin-main-1");
+    struct program *worker = worker_start(b, "main", "1", "1", NULL);
+    scene_sleep_ms(400); /* it connects, or will */
+    kb_reader *reader = worker_open(b, "main");
+    kb_report(reader, kb_current(reader)->ticket, KB_QUOTA, KB_NO_HINT);
+    EVENTUALLY(strcmp(peer_key_status(peer, "main", "k0"), "exceeded") == 0);
+    for (int i = 0; i < CROWD; i++)
+        close(crowd[i]);
+    for (int fd; (fd = accept(listener, NULL, NULL)) >= 0;)
+        close(fd);
+    program_finish(worker);
+    struct outcome outcome = outcome_of(worker);
+    cr_assert_eq(tally(&outcome, "ok"), 1, "%s", worker->err);
+    cr_assert_eq(told(url, "sk-standin-main-1", "good"), 1);
+    for (int fd; (fd = accept(listener, NULL, NULL)) >= 0; close(fd)) {
+        char byte;
+        cr_assert_leq(read(fd, &byte, 1), 0, "a request was sent with the key that had failed");
+    }
+    outcome_free(&outcome);
+    kb_close(reader);
+    close(listener);
 }
 
 /* ---- all at once ---- */
