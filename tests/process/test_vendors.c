@@ -423,7 +423,7 @@ static int crowded_listener(int crowd[CROWD], unsigned *ret_port) {
     cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
     for (int i = 0; i < CROWD; i++) {
         crowd[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        connect(crowd[i], (struct sockaddr *)&address, size);
+        (void)connect(crowd[i], (struct sockaddr *)&address, size);
     }
     *ret_port = ntohs(address.sin_port);
     return listener;

@@ -34,7 +34,7 @@ static uint64_t stamp_of(struct msghdr *message) {
     return 0;
 }
 
-__attribute__((visibility("default"))) ssize_t recv(int fd, void *buffer, size_t size, int flags) {
+ssize_t recv(int fd, void *buffer, size_t size, int flags) {
     _Alignas(struct cmsghdr) char control[128];
     struct iovec piece = { .iov_base = buffer, .iov_len = size };
     struct msghdr message = { .msg_iov = &piece,
