@@ -193,12 +193,8 @@ void board_beat(struct board *board, int64_t mono_ms) {
     atomic_store_explicit(&board->shared->heartbeat_ms, (uint64_t)mono_ms, memory_order_relaxed);
 }
 
-void board_set_guarded(struct board *board, bool guarded) {
-    struct kb_board *shared = board->shared;
-    if (guarded)
-        atomic_fetch_or_explicit(&shared->flags, KB_BOARD_GUARDED, memory_order_relaxed);
-    else
-        atomic_fetch_and_explicit(&shared->flags, ~KB_BOARD_GUARDED, memory_order_relaxed);
+void board_set_flags(struct board *board, uint32_t flags) {
+    atomic_store_explicit(&board->shared->flags, flags, memory_order_relaxed);
 }
 
 void board_set_slot(struct board *board, uint32_t slot, const struct board_entry *entry) {

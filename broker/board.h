@@ -41,7 +41,7 @@ bool board_is_in_place(const struct board *board, int pool_dir_fd);
 /* Who serves; on every start and once a second. */
 void board_set_broker(struct board *board, uint64_t start, uint32_t pid);
 void board_beat(struct board *board, int64_t mono_ms);
-void board_set_guarded(struct board *board, bool guarded);
+void board_set_flags(struct board *board, uint32_t flags); /* KB_BOARD_… */
 
 /* One key's slot: deadline, valid_since, backoff, status (release). Visible to a reader that looks,
  * but announced only by board_announce. `word` 0 clears the slot. */

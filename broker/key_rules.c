@@ -217,7 +217,9 @@ static void renew_state(const struct cause *cause, struct model_key *key, bool n
     struct key_state before = key->state;
     key->state.valid_since = VALID_SINCE_PENDING;
     if (new_secret && before.status == KB_STATUS_ERROR) {
-        model_set_status(key, KB_STATUS_NORMAL);
+        model_begin_change(key);
+        key->state.status = KB_STATUS_NORMAL;
+        model_end_change(key);
         key->state.status_since_ms = cause->now.wall_ms;
         key->state.normal_since_mono = cause->now.mono_ms;
         key->state.deadline_mono = key->state.deadline_wall = 0;

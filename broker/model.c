@@ -257,12 +257,6 @@ static uint32_t rank_index(const struct model_pool *pool, uint64_t rank) {
 
 /* ---- keeping the indexes ---- */
 
-void model_set_status(struct model_key *key, uint32_t status) {
-    key->pool->normal -= key->state.status == KB_STATUS_NORMAL;
-    key->pool->normal += status == KB_STATUS_NORMAL;
-    key->state.status = status;
-}
-
 static void insert_pool(struct model *model, struct model_pool *pool) {
     map_set(&model->pools, pool->record->id, pool);
     map_set(&model->pool_names, map_hash(pool->record->name), pool);
@@ -312,10 +306,10 @@ struct model_key *model_insert_key(struct model *model, struct model_pool *pool,
     pool->count++;
     renumber(pool, index, pool->count);
     take_slot(pool, record->slot);
-    pool->normal += state->status == KB_STATUS_NORMAL;
     map_set(&model->keys, record->id, key);
     map_set(&pool->names, map_hash(record->name), key);
     link_account(model, key);
+    model_end_change(key);
     return key;
 }
 
@@ -330,7 +324,7 @@ static void clean(struct model_key *key) {
 
 void model_remove_key(struct model *model, struct model_key *key) {
     struct model_pool *pool = key->pool;
-    pool->normal -= key->state.status == KB_STATUS_NORMAL;
+    model_begin_change(key);
     clean(key);
     unlink_account(model, key);
     map_remove(&pool->names, map_hash(key->record->name));
@@ -343,6 +337,12 @@ void model_remove_key(struct model *model, struct model_key *key) {
     free_key(key);
 }
 
+static void set_expiry_seen(struct model_key *key, bool seen) {
+    model_begin_change(key);
+    key->expiry_seen = seen;
+    model_end_change(key);
+}
+
 void model_set_key_record(struct model *model, struct model_key *key, struct key_record *record) {
     struct key_record *old = key->record;
     assert(old->slot == record->slot && old->id == record->id);
@@ -353,7 +353,7 @@ void model_set_key_record(struct model *model, struct model_key *key, struct key
     map_set(&key->pool->names, map_hash(record->name), key);
     link_account(model, key);
     if (old->expires_at_ms != record->expires_at_ms)
-        key->expiry_seen = false;
+        set_expiry_seen(key, false);
     key_record_unref(old);
     model_schedule(model, key);
 }
@@ -444,7 +444,8 @@ void model_loaded(struct model *model, uint64_t next_id, bool same_boot, uint64_
     for (struct model_key *key; (key = map_next(&model->keys, &i));) {
         if (!same_boot)
             rebase_after_boot(key, now);
-        key->expiry_seen = key->record->expires_at_ms && key->record->expires_at_ms <= now.wall_ms;
+        bool expired = key->record->expires_at_ms && key->record->expires_at_ms <= now.wall_ms;
+        set_expiry_seen(key, expired);
     }
     rebuild_heaps(model);
     model_settle(model, generation);
@@ -490,11 +491,13 @@ static void undo_rank(struct model_key *key, const struct change *change,
 }
 
 static void undo_state(struct model *model, struct model_key *key, const struct change *change) {
-    model_set_status(key, change->state.before->status);
+    model_begin_change(key);
     key->state = *change->state.before;
+    if (!change->state.after)
+        key->expiry_seen = change->state.expiry_seen;
+    model_end_change(key);
     if (!change->state.after) {
         key->pending = change->state.pending;
-        key->expiry_seen = change->state.expiry_seen;
         model_mark_dirty(model, key); /* a deletion forgot whether it was */
     } else if (key->pending) {
         key->pending--;

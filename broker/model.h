@@ -64,7 +64,7 @@ struct model_pool {
     uint64_t *slots;  /* bitmap of those in use */
     uint32_t slot_words;
     uint64_t keys_named;  /* highest N given as key<N> */
-    uint32_t normal;      /* keys whose status is normal */
+    uint32_t normal;      /* keys whose status is normal and that are not known to have expired */
     unsigned guard_share; /* percent; 0 = the guard is off */
     struct trouble trouble;
 };
@@ -77,7 +77,8 @@ struct model {
     struct heap recoveries; /* by monotonic time */
     struct heap expiries;   /* by wall time */
     struct model_key *dirty;
-    uint32_t guards; /* pools whose guard holds */
+    uint32_t guards;  /* pools whose guard holds */
+    uint64_t weighed; /* failure reports so far: a number for each */
     uint64_t next_id;
 };
 
@@ -231,10 +232,12 @@ bool model_tick(struct model *model, struct moment now, unsigned limit, struct c
 int64_t model_next_tick(const struct model *model, struct moment now);
 /* ---- trouble_rules.c ---- */
 
-/* A guarded report would bench a key that is normal: true if the guard holds it back (and goes on
- * holding). */
+/* This report (model->weighed) would bench this normal key: for all of them, before the first is
+ * judged. */
+void model_guard_weigh(struct model *model, struct model_key *key);
+/* True if the guard holds such a report back (and goes on holding). */
 bool model_guard_holds(struct model *model, const struct cause *cause, struct model_key *key,
-                       struct changeset *set);
+                       kb_outcome outcome, struct changeset *set);
 /* End it, if it is on. */
 void model_guard_release(struct model *model, const struct cause *cause, struct model_pool *pool,
                          const char *reason, struct changeset *set);
@@ -244,7 +247,7 @@ enum report_fate model_report_endpoint(struct model *model, const struct cause *
                                        struct model_key *key, const struct report *report,
                                        struct changeset *set);
 /* The endpoint of the key answered well. */
-void model_endpoint_answered(struct model_key *key);
+void model_endpoint_answered(struct model_key *key, struct moment now);
 /* End guards whose time has come; when the next one does (INT64_MAX = none is on). */
 void model_tick_guards(struct model *model, struct moment now, struct changeset *set);
 int64_t model_next_guard(const struct model *model);

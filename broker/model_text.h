@@ -35,10 +35,20 @@ struct why {
     int64_t cooling_ms; /* for KB_STATUS_COOLING */
     bool forget_backoff;
 };
+/* A key's status, and whether it is known to have expired, change only between these two: its pool
+ * counts the normal ones, because a report must not wait until ten thousand keys are counted. */
+static inline bool model_counts(const struct model_key *key) {
+    return key->state.status == KB_STATUS_NORMAL && !key->expiry_seen;
+}
+static inline void model_begin_change(struct model_key *key) {
+    key->pool->normal -= model_counts(key);
+}
+static inline void model_end_change(struct model_key *key) {
+    key->pool->normal += model_counts(key);
+}
+
 void model_become(struct model *model, const struct cause *cause, struct model_key *key,
                   kb_status status, const struct why *why, struct changeset *set);
-/* Only the status, and the pool's count of normal keys. */
-void model_set_status(struct model_key *key, uint32_t status);
 /* Is the report older than what happened to the key since? */
 bool model_is_stale(const struct model_key *key, const struct report *report);
 

@@ -163,7 +163,7 @@ int outlet_open(struct outlet *outlet, struct server *server, const struct pool_
     if (error)
         close(dir_fd);
     else
-        board_set_guarded(&outlet->publication.board, false); /* of a former broker's making */
+        board_set_flags(&outlet->publication.board, 0); /* of a former broker's making */
     return error;
 }
 
@@ -236,7 +236,8 @@ int outlet_restore(struct outlet *outlet) {
         close(dir_fd);
         return error;
     }
-    outlet->shown = outlet->guarded = false;
+    outlet->shown = false;
+    outlet->flags = 0;
     board_set_broker(&outlet->publication.board, outlet->server->start, (uint32_t)getpid());
     board_beat(&outlet->publication.board, outlet->server->now.mono_ms);
     return outlet_listen(outlet);

@@ -28,7 +28,7 @@ struct outlet {
     struct publication publication;
     struct report_listener *listener; /* NULL until outlet_listen */
     bool touched;                     /* to be announced in this round */
-    bool guarded;                     /* the board says that the guard holds */
+    uint32_t flags;                   /* as the board has them */
     bool target;                      /* its catalog goes into the group that is put together */
     bool shown; /* the board says everything that the model does, but for what is staged */
     struct report_peers peers; /* its own, in any order */

@@ -121,15 +121,35 @@ static void keep_events(struct server *server, const struct cause *cause, struct
     }
 }
 
-/* Let the board say whether the guard holds. True if that is news. */
-static bool show_guard(struct outlet *outlet, const struct model_pool *pool) {
-    bool on = model_guard_is_on(pool);
-    if (on == outlet->guarded)
+/* Let the board say whether the guard holds and whether successes are asked for. True if the guard
+ * is news: that has to be announced. */
+static bool show_trouble(struct outlet *outlet, const struct model_pool *pool) {
+    uint32_t flags = (model_guard_is_on(pool) ? KB_BOARD_GUARDED : 0) |
+                     (trouble_is_doubtful(&pool->trouble) ? KB_BOARD_DOUBTED : 0);
+    bool news = (flags ^ outlet->flags) & KB_BOARD_GUARDED;
+    if (flags == outlet->flags)
         return false;
-    outlet->guarded = on;
-    outlet->touched = true;
-    board_set_guarded(&outlet->publication.board, on);
-    return true;
+    outlet->flags = flags;
+    outlet->touched |= news;
+    board_set_flags(&outlet->publication.board, flags);
+    return news;
+}
+
+static bool show_troubles(struct server *server) {
+    bool news = false;
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
+        const struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
+        news |= pool && show_trouble(outlet, pool);
+    }
+    return news;
+}
+
+static bool says_guard(const struct changeset *set) {
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].kind == CHANGE_EVENT && set->items[i].event->kind == EVENT_GUARD)
+            return true;
+    return false;
 }
 
 /* The boards first; what workers don't wait for comes after the announcement, in settle_live. */
@@ -188,7 +208,9 @@ void server_report(struct server *server, struct outlet *outlet, const struct ac
     if (pool)
         fate =
             model_report(server->model, &cause, pool, report, outlet->publication.generation, set);
-    bool news = pool && show_guard(outlet, pool);
+    bool news = pool && show_trouble(outlet, pool);
+    if (says_guard(set)) /* an account reaches into other pools */
+        news |= show_troubles(server);
     uint64_t generation = 0;
     if (set->count)
         generation = publish_live(server, set, news || fate == FATE_APPLIED, true);
@@ -206,22 +228,13 @@ void server_let_reports_in(struct server *server) {
     loop_let_packets_in(server->loop);
 }
 
-static void show_guards(struct server *server) {
-    size_t i = 0;
-    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
-        const struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
-        if (pool)
-            show_guard(outlet, pool);
-    }
-}
-
 void server_tick(struct server *server) {
     struct changeset *set = begin_live(server);
     struct cause cause = { .now = server->now, .actor = { .kind = ACTOR_BROKER } };
     model_tick(server->model, server->now, TICK_PIECE, set);
     if (!set->count)
         return;
-    show_guards(server);
+    show_troubles(server);
     uint64_t generation = publish_live(server, set, true, false);
     settle_live(server, &cause, set, generation);
 }
@@ -330,7 +343,7 @@ static void show_pool(struct server *server, struct outlet *outlet, uint64_t gen
         if (!pool->order[i]->pending)
             write_state(server, pool->order[i], &pool->order[i]->state, generation);
     if (pool)
-        show_guard(outlet, pool);
+        show_trouble(outlet, pool);
     outlet->shown = true;
 }
 
@@ -396,7 +409,7 @@ static void group_succeeded(struct server *server, struct group *group) {
         retire_deleted(server, &group->commands[i].set);
         publish_states(server, &group->commands[i].set, generation);
     }
-    show_guards(server);
+    show_troubles(server);
     announce_touched(server, generation, false);
     for (size_t i = 0; i < group->count; i++)
         model_published(server->model, &group->commands[i].set, generation);

@@ -92,7 +92,9 @@ void model_become(struct model *model, const struct cause *cause, struct model_k
     uint32_t from = state->status;
     if (!set->live) /* not on the way of a report: it is large */
         before = *state;
-    model_set_status(key, status);
+    model_begin_change(key);
+    state->status = status;
+    model_end_change(key);
     state->status_since_ms = cause->now.wall_ms;
     state->deadline_mono = state->deadline_wall = 0;
     if (why->forget_backoff)
@@ -207,7 +209,7 @@ static enum report_fate cool(struct model *model, const struct cause *cause, str
     struct why why = why_of(report);
     if (hinted)
         why.cooling_ms = hint;
-    else if (model_guard_holds(model, cause, key, set))
+    else if (model_guard_holds(model, cause, key, KB_RATE, set))
         why.cooling_ms = GUARD_COOLING_MS; /* and no back-off: it may not be the key */
     else
         why.cooling_ms = backoff_ms(key, cause->now);
@@ -237,7 +239,7 @@ static enum report_fate judge_failure(struct model *model, const struct cause *c
     if (report->outcome == KB_RATE)
         return cool(model, cause, key, report, set);
     if (report->outcome == KB_INVALID && key->state.status == KB_STATUS_NORMAL &&
-        model_guard_holds(model, cause, key, set))
+        model_guard_holds(model, cause, key, KB_INVALID, set))
         return FATE_GUARDED;
     return worsen(model, cause, key,
                   report->outcome == KB_QUOTA ? KB_STATUS_EXCEEDED : KB_STATUS_ERROR, report, set);
@@ -251,13 +253,31 @@ static bool concerns_account(const struct model_pool *pool, const struct report 
     return report->outcome == KB_RATE && pool->vendor && pool->vendor->rate_is_account;
 }
 
+/* The guard judges a report by all that it would take, so that has to be known before. */
+static void weigh(struct model *model, const struct cause *cause, struct model_key *key,
+                  const struct report *report, bool account) {
+    bool guarded =
+        report->outcome == KB_INVALID ||
+        (report->outcome == KB_RATE && (report->hint_ms == KB_NO_HINT || report->hint_ms == 0));
+    model->weighed++;
+    if (!guarded)
+        return;
+    struct model_key *mate = account ? model_account_first(model, key) : key;
+    for (; mate; mate = account ? mate->account_next : NULL)
+        if (!model_is_stale(mate, report) &&
+            model_status(mate, cause->now.wall_ms) == KB_STATUS_NORMAL)
+            model_guard_weigh(model, mate);
+}
+
 /* A failure reaches the key, or every key of its account; each is judged by itself. What became of
  * the reported key is the answer, unless another's status changed. */
 static enum report_fate report_failure(struct model *model, const struct cause *cause,
                                        struct model_key *key, const struct report *report,
                                        struct changeset *set) {
+    bool account = key->account_link && concerns_account(key->pool, report);
+    weigh(model, cause, key, report, account);
     enum report_fate fate = judge_failure(model, cause, key, report, set);
-    if (!key->account_link || !concerns_account(key->pool, report))
+    if (!account)
         return fate;
     struct model_key *mate = model_account_first(model, key);
     for (; mate; mate = mate->account_next)
@@ -266,11 +286,11 @@ static enum report_fate report_failure(struct model *model, const struct cause *
     return fate;
 }
 
-static enum report_fate report_success(struct model_key *key, const struct report *report,
-                                       struct changeset *set) {
+static enum report_fate report_success(const struct cause *cause, struct model_key *key,
+                                       const struct report *report, struct changeset *set) {
     if (model_is_stale(key, report))
         return FATE_STALE;
-    model_endpoint_answered(key);
+    model_endpoint_answered(key, cause->now);
     if (!key->state.backoff || key->state.status != KB_STATUS_NORMAL)
         return FATE_UNCHANGED;
     key->state.backoff = 0;
@@ -310,7 +330,7 @@ enum report_fate model_report(struct model *model, const struct cause *cause,
         return FATE_NOTED;
     switch (report->outcome) {
     case KB_SUCCESS:
-        return report_success(key, report, set);
+        return report_success(cause, key, report, set);
     case KB_PERMISSION:
         return report_permission(cause, key, report, set);
     case KB_INVALID:
@@ -342,7 +362,9 @@ static void note_expiry(struct moment now, struct model_key *key, struct changes
     event.from = key->state.status;
     event.to = KB_STATUS_EXPIRED;
     model_copy_text(event.reason, sizeof event.reason, "its time passed");
+    model_begin_change(key);
     key->expiry_seen = true;
+    model_end_change(key);
     changeset_event(set, &event);
 }
 
@@ -396,8 +418,10 @@ void model_clock_stepped(struct model *model, struct moment now) {
             state->deadline_wall = now.wall_ms + state->deadline_mono - now.mono_ms;
         if (state->deadline_mono)
             model_mark_dirty(model, key);
+        model_begin_change(key);
         if (key->expiry_seen && model_status(key, now.wall_ms) != KB_STATUS_EXPIRED)
             key->expiry_seen = false;
+        model_end_change(key);
         model_schedule(model, key);
     }
 }

@@ -25,8 +25,15 @@ static struct endpoint_trouble *take(struct trouble *trouble, uint64_t endpoint)
         if (place->failed_mono[place->failures - 1] < oldest->failed_mono[oldest->failures - 1])
             oldest = place;
     }
+    if (!oldest->endpoint)
+        trouble->doubted++;
     *oldest = (struct endpoint_trouble){ .endpoint = endpoint };
     return oldest;
+}
+
+static void forget(struct trouble *trouble, struct endpoint_trouble *place) {
+    *place = (struct endpoint_trouble){ 0 };
+    trouble->doubted--;
 }
 
 bool trouble_endpoint_failed(struct trouble *trouble, uint64_t endpoint, int64_t now_mono) {
@@ -42,14 +49,22 @@ bool trouble_endpoint_failed(struct trouble *trouble, uint64_t endpoint, int64_t
     place->failed_mono[place->failures++] = now_mono;
     if (place->failures < ENDPOINT_FAILURES)
         return false;
-    *place = (struct endpoint_trouble){ 0 };
+    forget(trouble, place);
     return true;
 }
 
-void trouble_endpoint_answered(struct trouble *trouble, uint64_t endpoint) {
-    struct endpoint_trouble *place = find(trouble, endpoint);
-    if (place)
-        *place = (struct endpoint_trouble){ 0 };
+void trouble_endpoint_answered(struct trouble *trouble, uint64_t endpoint, int64_t now_mono) {
+    for (unsigned i = 0; i < ENDPOINTS_REMEMBERED; i++) {
+        struct endpoint_trouble *place = &trouble->endpoints[i];
+        if (place->endpoint &&
+            (place->endpoint == endpoint ||
+             place->failed_mono[place->failures - 1] + TROUBLE_WINDOW_MS < now_mono))
+            forget(trouble, place);
+    }
+}
+
+bool trouble_is_doubtful(const struct trouble *trouble) {
+    return trouble->doubted > 0;
 }
 
 /* ---- the guard ---- */
@@ -96,11 +111,6 @@ bool trouble_parse_share(const char *text, unsigned *ret_share) {
     return true;
 }
 
-bool trouble_is_mass_failure(struct trouble *trouble, unsigned normal, unsigned share,
-                             int64_t now_mono) {
-    if (!share)
-        return false;
-    /* Of the keys that were normal when the window began, as far as that can still be seen. */
-    uint64_t benched = trouble_benched(trouble, now_mono);
-    return benched + 1 >= GUARD_LEAST && (benched + 1) * 100 > (benched + normal) * share;
+bool trouble_is_mass_failure(uint64_t failed, uint64_t keys, unsigned share) {
+    return share && failed >= GUARD_LEAST && failed * 100 > keys * share;
 }

@@ -3,6 +3,7 @@
  * are for). Part of the model (model.h): pure; called by status_rules.c for reports and by the
  * clock.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,20 +25,58 @@ static void tell(const struct cause *cause, const struct model_pool *pool, const
     changeset_event(set, &event);
 }
 
-bool model_guard_holds(struct model *model, const struct cause *cause, struct model_key *key,
-                       struct changeset *set) {
-    struct model_pool *pool = key->pool;
-    int64_t now = cause->now.mono_ms;
-    if (!model_guard_is_on(pool)) {
-        if (!trouble_is_mass_failure(&pool->trouble, pool->normal, pool->guard_share, now)) {
-            trouble_note_benched(&pool->trouble, now);
-            return false;
-        }
-        model->guards++;
-        tell(cause, pool, "guard on: too many keys failed at once, it may not be the keys", set);
+void model_guard_weigh(struct model *model, struct model_key *key) {
+    struct trouble *trouble = &key->pool->trouble;
+    if (trouble->report != model->weighed) {
+        trouble->report = model->weighed;
+        trouble->taking = 0;
+        trouble->judged = false;
     }
-    pool->trouble.guard_until_mono = now + GUARD_HOLD_MS;
-    return true;
+    trouble->taking++;
+}
+
+/* Would what this report takes be too many, of the keys that were normal when the window began? */
+static bool is_mass_failure(struct model_pool *pool, kb_outcome outcome, struct moment now,
+                            uint64_t *ret_failed, uint64_t *ret_keys) {
+    uint64_t benched = trouble_benched(&pool->trouble, now.mono_ms);
+    uint64_t failed = benched + pool->trouble.taking;
+    if (!pool->guard_share || (outcome == KB_RATE && benched == 0))
+        return false;
+    *ret_failed = failed;
+    *ret_keys = benched + pool->normal;
+    return trouble_is_mass_failure(failed, *ret_keys, pool->guard_share);
+}
+
+static void switch_on(struct model *model, const struct cause *cause, struct model_pool *pool,
+                      uint64_t failed, uint64_t keys, struct changeset *set) {
+    char reason[160];
+    snprintf(reason, sizeof reason,
+             "guard on: %" PRIu64 " of %" PRIu64 " keys failed at once, it may not be the keys; "
+             "%" PRIu64 " stay benched",
+             failed, keys, failed - pool->trouble.taking);
+    model->guards++;
+    tell(cause, pool, reason, set);
+}
+
+bool model_guard_holds(struct model *model, const struct cause *cause, struct model_key *key,
+                       kb_outcome outcome, struct changeset *set) {
+    struct model_pool *pool = key->pool;
+    struct trouble *trouble = &pool->trouble;
+    int64_t now = cause->now.mono_ms;
+    if (!trouble->judged) {
+        uint64_t failed = 0, keys = 0;
+        trouble->judged = trouble->held = true;
+        if (!model_guard_is_on(pool)) {
+            trouble->held = is_mass_failure(pool, outcome, cause->now, &failed, &keys);
+            if (trouble->held)
+                switch_on(model, cause, pool, failed, keys, set);
+        }
+    }
+    if (trouble->held)
+        trouble->guard_until_mono = now + GUARD_HOLD_MS;
+    else
+        trouble_note_benched(trouble, now);
+    return trouble->held;
 }
 
 void model_guard_release(struct model *model, const struct cause *cause, struct model_pool *pool,
@@ -126,6 +165,8 @@ enum report_fate model_report_endpoint(struct model *model, const struct cause *
     return fate;
 }
 
-void model_endpoint_answered(struct model_key *key) {
-    trouble_endpoint_answered(&key->pool->trouble, endpoint_of(key));
+void model_endpoint_answered(struct model_key *key, struct moment now) {
+    struct trouble *trouble = &key->pool->trouble;
+    if (trouble_is_doubtful(trouble))
+        trouble_endpoint_answered(trouble, endpoint_of(key), now.mono_ms);
 }

@@ -19,8 +19,6 @@ static bool was_tried(const kb_attempt *attempt, uint64_t id) {
 struct permit {
     const kb_attempt *attempt;
     uint64_t account;
-    const struct troubles *avoid; /* leave out the keys of these endpoints; NULL = none */
-    uint64_t now_ms;
     bool met_tried; /* a usable and permitted key was passed over because it was tried */
 };
 
@@ -31,7 +29,7 @@ static bool permits(struct permit *permit, const struct kb_catalog_entry *entry)
         permit->met_tried = true;
         return false;
     }
-    return !permit->avoid || !kbi_trouble_has(permit->avoid, entry->endpoint, permit->now_ms);
+    return true;
 }
 
 static const kb_key *hand_out(kb_reader *reader, uint64_t id) {
@@ -65,7 +63,8 @@ static const kb_key *next_pinned(kb_reader *reader, struct permit *permit) {
     return other ? NULL : key;
 }
 
-/* Nothing above the current choice is usable, so that is where to begin. */
+/* Nothing above the current choice is usable, unless its endpoint is in trouble, so that is where
+ * to begin. */
 static const kb_key *next_by_priority(kb_reader *reader, struct permit *permit) {
     const struct catalog *catalog = reader->catalog;
     if (!reader->choice)
@@ -76,14 +75,22 @@ static const kb_key *next_by_priority(kb_reader *reader, struct permit *permit) 
     uint32_t slot_count = kbi_slot_count(reader->attachment.board);
     for (uint32_t i = reader->choice_position + 1; i < catalog->count; i++) {
         const struct kb_catalog_entry *entry = &catalog->entries[i];
-        if (kbi_usable_from(reader, slot_count, entry, &now) == 0 && permits(permit, entry))
+        if (kbi_usable_from(reader, slot_count, entry, &now) == 0 &&
+            kbi_avoided_until(reader, entry, now.mono_ms) == 0 && permits(permit, entry))
             return hand_out(reader, entry->id);
     }
     return NULL;
 }
 
-/* Throw until a permitted key comes up; when that is rare, choose among all permitted ones in one
- * pass, each replacing the one before with the odds that its weight gives it. */
+/* Choosing among any number in one pass: does this one replace those before it, whose weights add
+ * up to *weights? With the odds that its own weight gives it. */
+static bool is_drawn(kb_reader *reader, const struct kb_catalog_entry *entry, uint64_t *weights) {
+    uint64_t weight = entry->weight ? entry->weight : 1;
+    *weights += weight;
+    return kbi_dice_roll(&reader->dice) % *weights < weight;
+}
+
+/* Throw until a permitted key comes up; when that is rare, choose among all permitted ones. */
 static const kb_key *next_by_share(kb_reader *reader, struct permit *permit) {
     const struct catalog *catalog = reader->catalog;
     uint32_t usable = kbi_spread_usable(catalog->spread), chosen = 0;
@@ -99,28 +106,38 @@ static const kb_key *next_by_share(kb_reader *reader, struct permit *permit) {
         const struct kb_catalog_entry *entry = &catalog->entries[position];
         if (!permits(permit, entry))
             continue;
-        uint64_t weight = entry->weight ? entry->weight : 1;
-        weights += weight;
-        if (kbi_dice_roll(&reader->dice) % weights < weight)
+        if (is_drawn(reader, entry, &weights))
             chosen = position;
+    }
+    return weights > 0 ? kbi_spread_key(reader, chosen) : NULL;
+}
+
+/* All usable keys, also those that the choice has left out because of their endpoints. */
+static const kb_key *next_in_trouble(kb_reader *reader, struct permit *permit) {
+    const struct catalog *catalog = reader->catalog;
+    struct now now = kbi_now();
+    uint32_t slot_count = kbi_slot_count(reader->attachment.board), chosen = 0;
+    uint64_t weights = 0;
+
+    for (uint32_t i = 0; i < catalog->count; i++) {
+        const struct kb_catalog_entry *entry = &catalog->entries[i];
+        if (kbi_usable_from(reader, slot_count, entry, &now) != 0 || !permits(permit, entry))
+            continue;
+        if (!catalog->spread)
+            return hand_out(reader, entry->id);
+        if (is_drawn(reader, entry, &weights))
+            chosen = i;
     }
     return weights > 0 ? kbi_spread_key(reader, chosen) : NULL;
 }
 
 /* By the pool's strategy; endpoints in trouble come last. */
 static const kb_key *next_unpinned(kb_reader *reader, struct permit *permit) {
-    const struct catalog *catalog = reader->catalog;
-    const kb_key *(*next)(kb_reader *, struct permit *) =
-        catalog->spread ? next_by_share : next_by_priority;
-    if (catalog->endpoints_differ && reader->troubles.until_ms != 0) {
-        permit->now_ms = kbi_mono_ms();
-        permit->avoid = permit->now_ms < reader->troubles.until_ms ? &reader->troubles : NULL;
-    }
-    const kb_key *key = next(reader, permit);
-    if (key || !permit->avoid)
+    bool spread = reader->catalog->spread != NULL;
+    const kb_key *key = spread ? next_by_share(reader, permit) : next_by_priority(reader, permit);
+    if (key || !reader->catalog->endpoints_differ || kbi_mono_ms() >= reader->troubles.until_ms)
         return key;
-    permit->avoid = NULL;
-    return next(reader, permit);
+    return next_in_trouble(reader, permit);
 }
 
 /* Whatever this call found, kb_current must speak for itself again. */

@@ -49,6 +49,13 @@ uint64_t kbi_usable_from(const kb_reader *reader, uint32_t slot_count,
     return from_ms;
 }
 
+uint64_t kbi_avoided_until(const kb_reader *reader, const struct kb_catalog_entry *entry,
+                           uint64_t now_ms) {
+    if (!reader->catalog->endpoints_differ)
+        return 0;
+    return kbi_trouble_until(&reader->troubles, entry->endpoint, now_ms);
+}
+
 static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
@@ -84,34 +91,42 @@ static bool take_hint(kb_reader *reader, uint64_t generation, const struct now *
     return true;
 }
 
-/* The first usable key. When there is none the calendar may still bring one back. */
+/* The first usable key; one at an endpoint in trouble only if there is no other. When there is none
+ * the calendar may still bring one back. */
 static bool scan(kb_reader *reader, const struct now *now) {
     const struct catalog *catalog = reader->catalog;
     uint32_t slot_count = kbi_slot_count(reader->attachment.board);
+    uint32_t chosen = catalog->count; /* none */
     uint64_t until_ms = KBI_NEVER;
-    bool calendar = false;
+    bool calendar = false, settled = false;
 
-    for (uint32_t i = 0; i < catalog->count; i++) {
+    for (uint32_t i = 0; i < catalog->count && !settled; i++) {
         const struct kb_catalog_entry *entry = &catalog->entries[i];
         uint64_t from_ms = kbi_usable_from(reader, slot_count, entry, now);
         if (from_ms == 0) {
-            reader->choice_position = i;
-            if (calendar) /* one that expired may come back: the calendar can be set */
-                until_ms = sooner(until_ms, now->mono_ms + KBI_WALL_RECHECK_MS);
-            reader->valid_until_ms = sooner(until_ms, expiry_check_ms(entry, now));
-            return true;
+            from_ms = kbi_avoided_until(reader, entry, now->mono_ms);
+            settled = from_ms == 0;
+            if (settled || chosen == catalog->count)
+                chosen = i;
         }
-        until_ms = sooner(until_ms, from_ms);
-        calendar = calendar || entry->expires_at_ms != 0;
+        if (!settled) {
+            until_ms = sooner(until_ms, from_ms);
+            calendar = calendar || entry->expires_at_ms != 0;
+        }
     }
-    if (calendar)
+    if (calendar) /* one that expired may come back: the calendar can be set */
         until_ms = sooner(until_ms, now->mono_ms + KBI_WALL_RECHECK_MS);
     reader->valid_until_ms = until_ms;
-    return false;
+    if (chosen == catalog->count)
+        return false;
+    reader->choice_position = chosen;
+    reader->valid_until_ms = sooner(until_ms, expiry_check_ms(&catalog->entries[chosen], now));
+    return true;
 }
 
-/* All usable keys; any recovery or expiry among all keys changes the shares. */
-static bool share_out(kb_reader *reader, const struct now *now) {
+/* One pass over all keys; any recovery or expiry among them, or an end of trouble, changes the
+ * shares. `avoid`: leave out those at endpoints in trouble. True if any is left. */
+static bool share_among(kb_reader *reader, bool avoid, const struct now *now) {
     const struct catalog *catalog = reader->catalog;
     uint32_t slot_count = kbi_slot_count(reader->attachment.board);
     uint64_t until_ms = KBI_NEVER;
@@ -122,8 +137,10 @@ static bool share_out(kb_reader *reader, const struct now *now) {
         const struct kb_catalog_entry *entry = &catalog->entries[i];
         uint64_t from_ms = kbi_usable_from(reader, slot_count, entry, now);
         if (from_ms == 0) {
-            kbi_spread_add(catalog->spread, i, entry->weight);
-            from_ms = expiry_check_ms(entry, now);
+            uint64_t avoided_ms = kbi_avoided_until(reader, entry, now->mono_ms);
+            if (!avoid || avoided_ms == 0)
+                kbi_spread_add(catalog->spread, i, entry->weight);
+            from_ms = sooner(expiry_check_ms(entry, now), avoided_ms ? avoided_ms : KBI_NEVER);
         }
         until_ms = sooner(until_ms, from_ms);
         calendar = calendar || entry->expires_at_ms != 0;
@@ -133,6 +150,12 @@ static bool share_out(kb_reader *reader, const struct now *now) {
         until_ms = sooner(until_ms, now->mono_ms + KBI_WALL_RECHECK_MS);
     reader->valid_until_ms = until_ms;
     return kbi_spread_usable(catalog->spread) > 0;
+}
+
+/* All usable keys; those at endpoints in trouble only if there are no others. */
+static bool share_out(kb_reader *reader, const struct now *now) {
+    return share_among(reader, true, now) ||
+           (now->mono_ms < reader->troubles.until_ms && share_among(reader, false, now));
 }
 
 /* Make choice_key the key at choice_position; its strings stay if it is the same one. */
@@ -158,11 +181,12 @@ void kbi_choose(kb_reader *reader, uint64_t generation, bool moved, const struct
     bool found;
 
     kbi_skip_prune(&reader->skips, reader->attachment.board, now->mono_ms);
+    /* The broker's own choice knows nothing of what this reader has seen. */
+    bool own_view = reader->skips.count != 0 || now->mono_ms < reader->troubles.until_ms;
     if (spread)
         found = share_out(reader, now);
     else
-        found = (moved && reader->skips.count == 0 && take_hint(reader, generation, now)) ||
-                scan(reader, now);
+        found = (moved && !own_view && take_hint(reader, generation, now)) || scan(reader, now);
     reader->choice = NULL;
     reader->choice_error = found ? 0 : kbi_why_none(reader);
     if (!found || spread)

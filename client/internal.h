@@ -146,15 +146,11 @@ struct troubles {
 };
 
 void kbi_trouble_add(struct troubles *troubles, uint64_t endpoint, uint64_t now_ms);
-bool kbi_trouble_has(const struct troubles *troubles, uint64_t endpoint, uint64_t now_ms);
+/* 0 = not in trouble. */
+uint64_t kbi_trouble_until(const struct troubles *troubles, uint64_t endpoint, uint64_t now_ms);
 void kbi_trouble_clear(struct troubles *troubles, uint64_t endpoint);
 
 /* ---- report.c: the connection to the broker ---- */
-
-struct success {
-    uint64_t id;
-    uint64_t sent_ms;
-};
 
 struct reporter {
     int fd;
@@ -162,7 +158,7 @@ struct reporter {
     uint64_t connect_after_ms;
     uint32_t count;
     struct kb_report_message queue[KBI_QUEUE]; /* oldest first, one per key */
-    struct success successes[KBI_SUCCESSES];
+    uint64_t success_after_ms[KBI_SUCCESSES];  /* by key id; not before */
 };
 
 /* What became of a report on this side of the socket. */
@@ -225,6 +221,10 @@ uint32_t kbi_slot_count(const struct kb_board *board);
 /* As usable_from_ms, the reader's own skips included. */
 uint64_t kbi_usable_from(const kb_reader *reader, uint32_t slot_count,
                          const struct kb_catalog_entry *entry, const struct now *now);
+
+/* Until when the key is left for last because of its endpoint; 0 = it is not. */
+uint64_t kbi_avoided_until(const kb_reader *reader, const struct kb_catalog_entry *entry,
+                           uint64_t now_ms);
 
 /* Why an attached pool has no key to give. */
 int kbi_why_none(const kb_reader *reader);

@@ -214,25 +214,31 @@ static uint64_t endpoint_in_trouble(const kb_reader *reader, uint64_t id, uint64
     if (now_ms >= reader->troubles.until_ms || !reader->catalog)
         return 0;
     uint64_t endpoint = kbi_catalog_endpoint(reader->catalog, id);
-    return endpoint != 0 && kbi_trouble_has(&reader->troubles, endpoint, now_ms) ? endpoint : 0;
+    return endpoint != 0 && kbi_trouble_until(&reader->troubles, endpoint, now_ms) ? endpoint : 0;
 }
 
-/* Success matters only to a key in backoff, or after trouble at its endpoint, and not more often
- * than now and then. */
-static bool success_is_due(kb_reader *reader, const struct kb_board_slot *slot, uint64_t id) {
-    bool backing_off = slot && atomic_load_explicit(&slot->backoff, memory_order_relaxed) != 0;
-    if (!backing_off && reader->troubles.until_ms == 0)
+/* Success matters only to a key in backoff, or after trouble at an endpoint, whoever saw it, and
+ * not more often than now and then. */
+static bool success_is_due(kb_reader *reader, const struct kb_board_slot *slot, uint32_t flags,
+                           uint64_t id) {
+    bool asked = slot && atomic_load_explicit(&slot->backoff, memory_order_relaxed) != 0;
+    if (flags & KB_BOARD_DOUBTED && reader->catalog && reader->catalog->endpoints_differ)
+        asked = true;
+    if (!asked && reader->troubles.until_ms == 0)
         return false;
     uint64_t now_ms = kbi_mono_ms();
     uint64_t endpoint = endpoint_in_trouble(reader, id, now_ms);
-    if (!backing_off && endpoint == 0)
+    if (!asked && endpoint == 0)
         return false;
-    struct success *last = &reader->reporter.successes[id % KBI_SUCCESSES];
-    if (last->id == id && now_ms < last->sent_ms + SUCCESS_EVERY_MS)
+    /* Keys that share a place wait for each other: a moment later will do as well. */
+    uint64_t *next_ms = &reader->reporter.success_after_ms[id % KBI_SUCCESSES];
+    if (now_ms < *next_ms)
         return false;
-    *last = (struct success){ .id = id, .sent_ms = now_ms };
-    if (endpoint != 0)
+    *next_ms = now_ms + SUCCESS_EVERY_MS;
+    if (endpoint != 0) {
         kbi_trouble_clear(&reader->troubles, endpoint);
+        kbi_reader_stir(reader);
+    }
     return true;
 }
 
@@ -247,12 +253,13 @@ static kb_verdict judge_endpoint(kb_reader *reader, uint64_t id) {
     kbi_trouble_add(&reader->troubles, endpoint, now.mono_ms);
     if (endpoint == 0 || !catalog->endpoints_differ)
         return KB_RETRY_LATER;
+    kbi_reader_stir(reader);
     uint32_t slot_count = kbi_slot_count(reader->attachment.board);
     kbi_skip_prune(&reader->skips, reader->attachment.board, now.mono_ms);
     for (uint32_t i = 0; i < catalog->count; i++) {
         const struct kb_catalog_entry *entry = &catalog->entries[i];
         if (entry->endpoint != endpoint &&
-            !kbi_trouble_has(&reader->troubles, entry->endpoint, now.mono_ms) &&
+            !kbi_trouble_until(&reader->troubles, entry->endpoint, now.mono_ms) &&
             kbi_usable_from(reader, slot_count, entry, &now) == 0)
             return KB_NEXT_KEY;
     }
@@ -290,7 +297,7 @@ static void judge_failure(kb_reader *reader, const struct kb_report_message *mes
 struct report_result kbi_report(kb_reader *reader, const struct kb_report_message *message) {
     struct report_result result = { .verdict = KB_GIVE_UP, .fate = REPORT_NOT_SENT };
     uint64_t word = 0, valid_since = 0;
-    uint32_t slot_index = 0;
+    uint32_t slot_index = 0, flags = 0;
     const struct kb_board_slot *slot = slot_of(reader, message->key_id, &slot_index);
 
     if (slot) {
@@ -300,13 +307,12 @@ struct report_result kbi_report(kb_reader *reader, const struct kb_report_messag
             result.stale = message->generation < valid_since;
     }
     if (reader->attachment.board)
-        result.guarded =
-            atomic_load_explicit(&reader->attachment.board->flags, memory_order_relaxed) &
-            KB_BOARD_GUARDED;
+        flags = atomic_load_explicit(&reader->attachment.board->flags, memory_order_relaxed);
+    result.guarded = flags & KB_BOARD_GUARDED;
     switch (message->outcome) {
     case KB_SUCCESS:
         result.verdict = KB_OK;
-        if (!success_is_due(reader, slot, message->key_id)) {
+        if (!success_is_due(reader, slot, flags, message->key_id)) {
             kbi_report_flush(reader);
             return result;
         }

@@ -1,14 +1,10 @@
 /*
  * Endpoints in trouble: base URLs that answered this reader with the vendor's own failure, or not
- * at all, within the last seconds. kb_next puts their keys behind the others, without waiting for
- * the broker. Called by report.c (add, clear) and attempt.c. Bounded, never allocates; the worst
- * that a lost entry costs is one more failing request.
+ * at all, within the last seconds. Their keys come behind all others, without waiting for the
+ * broker. Called by report.c (add, clear), choose.c and attempt.c. Bounded, never allocates; the
+ * worst that a lost entry costs is one more failing request.
  */
 #include "internal.h"
-
-static bool is_live(const struct trouble *trouble, uint64_t now_ms) {
-    return now_ms < trouble->until_ms;
-}
 
 void kbi_trouble_add(struct troubles *troubles, uint64_t endpoint, uint64_t now_ms) {
     struct trouble *to = &troubles->troubles[0];
@@ -28,11 +24,15 @@ void kbi_trouble_add(struct troubles *troubles, uint64_t endpoint, uint64_t now_
         troubles->until_ms = to->until_ms;
 }
 
-bool kbi_trouble_has(const struct troubles *troubles, uint64_t endpoint, uint64_t now_ms) {
-    for (int i = 0; i < KBI_TROUBLES; i++)
-        if (troubles->troubles[i].endpoint == endpoint)
-            return is_live(&troubles->troubles[i], now_ms);
-    return false;
+uint64_t kbi_trouble_until(const struct troubles *troubles, uint64_t endpoint, uint64_t now_ms) {
+    if (now_ms >= troubles->until_ms)
+        return 0;
+    for (int i = 0; i < KBI_TROUBLES; i++) {
+        const struct trouble *trouble = &troubles->troubles[i];
+        if (trouble->endpoint == endpoint)
+            return now_ms < trouble->until_ms ? trouble->until_ms : 0;
+    }
+    return 0;
 }
 
 void kbi_trouble_clear(struct troubles *troubles, uint64_t endpoint) {

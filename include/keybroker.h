@@ -230,8 +230,10 @@ KB_API kb_reader *kb_close(kb_reader *reader);
 /*
  * The key to use now by the pool's strategy (`priority`: the first usable one; `spread`: one of the
  * usable ones, in proportion to their weights), or NULL when none is usable (kb_last_error says
- * why). The hot path: one acquire load and one compare while nothing changed, plus a read of the
- * coarse monotonic clock when the answer has a deadline. A status change is taken in without a
+ * why). Keys of an endpoint (base_url) that this reader has reported as KB_OVERLOAD or KB_NETWORK
+ * within 10 s, without a success since, come after all others. The hot path: one acquire load and
+ * one compare while nothing changed, plus a read of the coarse monotonic clock when the answer has
+ * a deadline. A status change is taken in without a
  * system call; a change of configuration opens the new catalog (if that fails, the last one stays
  * in use and it is tried again at most every 10 ms).
  */
@@ -240,8 +242,8 @@ KB_API const kb_key *kb_current(kb_reader *reader);
 /*
  * The key for one request's next try: the strategy's choice among the keys that are usable,
  * permitted by the attempt's pins and not tried by it yet. NULL: KB_ETRIED, or a reason as for
- * kb_current. Keys of an endpoint (base_url) that this reader has reported as KB_OVERLOAD or
- * KB_NETWORK within 10 s come after all others. Many attempts may be in progress on one reader.
+ * kb_current, and endpoints in trouble come last as there. Many attempts may be in progress on one
+ * reader.
  */
 KB_API const kb_key *kb_next(kb_reader *reader, kb_attempt *attempt);
 
@@ -250,10 +252,12 @@ KB_API const kb_key *kb_next(kb_reader *reader, kb_attempt *attempt);
  * to wait, KB_NO_HINT (or 0) when it said nothing; it is bounded to 24 hours. Never blocks: what
  * cannot be sent now is kept, coalesced per key, and sent with a later report, kb_wait or
  * kb_health. After KB_NEXT_KEY this reader skips the key at once, without waiting for the broker,
- * until the broker has judged the report or the hint (without one, 30 s) has passed. KB_SUCCESS is
- * sent only while the key is in backoff or its endpoint in trouble. KB_OVERLOAD and KB_NETWORK
- * concern the endpoint: KB_NEXT_KEY while a usable key has another base_url that did not fail this
- * reader in the last 10 s, else KB_RETRY_LATER. An unknown outcome or reader yields KB_GIVE_UP.
+ * until the broker has judged the report or the hint (without one, 30 s) has passed; KB_PERMISSION
+ * concerns one request only, whose kb_attempt remembers it. KB_SUCCESS is sent only while the key
+ * is in backoff or an endpoint of the pool in doubt, and at most every 100 ms for a key.
+ * KB_OVERLOAD and KB_NETWORK concern the endpoint: KB_NEXT_KEY while a usable key has another
+ * base_url that did not fail this reader in the last 10 s, else KB_RETRY_LATER. An unknown outcome
+ * or reader yields KB_GIVE_UP.
  */
 KB_API kb_verdict kb_report(kb_reader *reader, kb_ticket ticket, kb_outcome outcome,
                             uint64_t hint_ms);

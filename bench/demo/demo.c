@@ -22,6 +22,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 
+#include "benched.h"
 #include "script.h"
 #include "stage.h"
 
@@ -39,9 +40,7 @@ struct demo {
     unsigned worker; /* whose lines are being read */
     uint64_t wasted; /* calls that the vendor refused, as it counted them */
     uint64_t served;
-    unsigned began_late;      /* requests with a key that had been benched for a while */
-    unsigned arrived_late;    /* … when they came to the vendor's turn */
-    uint64_t latest_us;       /* of those that began */
+    struct benched benched;
     uint64_t answered_before; /* at the last line */
     uint64_t printed_ms;
     unsigned counted_before;
@@ -49,17 +48,21 @@ struct demo {
     int signals;
 };
 
-static uint64_t now_ms(void) {
+static int64_t clock_ns(clockid_t clock) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static uint64_t now_ms(void) {
+    return (uint64_t)clock_ns(CLOCK_MONOTONIC) / 1000000;
 }
 
 /* ---- the stand-in's control requests ---- */
 
 struct text {
     size_t length;
-    char bytes[256 * 1024];
+    char bytes[512 * 1024]; /* 4096 refusals */
 };
 
 static size_t on_text(char *data, size_t size, size_t count, void *userdata) {
@@ -112,7 +115,7 @@ static int read_vendor(struct demo *demo) {
     return 0;
 }
 
-/* When a request began, the worker wrote into it; when it arrived, the vendor knows. */
+/* When a request chose its key the worker wrote into it; when it arrived the vendor knows. */
 static int count_late(struct demo *demo, const char *key) {
     static struct text text;
     char request[128];
@@ -120,24 +123,31 @@ static int count_late(struct demo *demo, const char *key) {
     if (control(demo, request, &text) != 0)
         return -1;
     json_t *refusals = json_loadb(text.bytes, text.length, 0, NULL);
+    int64_t calendar_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
     size_t i;
     json_t *times;
     json_array_foreach(json_object_get(refusals, "at"), i, times) {
-        uint64_t us;
-        uint64_t arrived_ns = (uint64_t)json_integer_value(json_array_get(times, 0));
-        uint64_t begun_ns = (uint64_t)json_integer_value(json_array_get(times, 1));
-        demo->arrived_late += failovers_is_late(&demo->failovers, key, arrived_ns, &us);
-        if (!failovers_is_late(&demo->failovers, key, begun_ns, &us))
-            continue;
-        demo->began_late++;
-        if (us > demo->latest_us)
-            demo->latest_us = us;
+        int64_t at_ns[3];
+        for (size_t j = 0; j < 3; j++)
+            at_ns[j] = json_integer_value(json_array_get(times, j)) + calendar_ns;
+        benched_judge(&demo->benched, key, at_ns[0], at_ns[1], at_ns[2]);
     }
     json_decref(refusals);
     return 0;
 }
 
+/* The vendor's record against the broker's. */
 static int count_all_late(struct demo *demo, unsigned seconds) {
+    static const char *const show_events[] = { "-j",          "show",       "events",
+                                               "pool=openai", "limit=1000", NULL };
+    char *text = stage_ask(&demo->stage, show_events);
+    json_t *answer = text ? json_loads(text, 0, NULL) : NULL;
+    bool told = answer != NULL;
+    benched_read(&demo->benched, json_object_get(answer, "events"));
+    json_decref(answer);
+    free(text);
+    if (!told)
+        return -1;
     for (size_t i = 0; script_keys[i]; i++)
         if (count_late(demo, script_keys[i]) != 0)
             return -1;
@@ -227,6 +237,25 @@ static int print_line(struct demo *demo, uint64_t begun_ms) {
     return 0;
 }
 
+/* Requests that a benched key should not have had. */
+static void print_late(const struct demo *demo, uint64_t calls) {
+    const struct benched *benched = &demo->benched;
+    printf(
+        "  %u of %" PRIu64 " requests reached the vendor with a key that the broker had benched "
+        "more than %d ms before\n    (%u workers with %u in flight each; by the time stamps of the "
+        "vendor's kernel and of the broker)\n",
+        benched->reached, calls, GRACE_US / 1000, demo->stage.worker_count, demo->stage.in_flight);
+    if (benched->reached > 0)
+        printf("    of these, %u chose the key so late; the others had chosen it before, and their "
+               "worker lost its turn\n    between choosing and sending; the last one came %" PRId64
+               " µs after\n",
+               benched->chosen, benched->latest_us);
+    if (benched->taken > benched->reached)
+        printf("    (%u more were in time, but waited so long in the stand-in vendor, which shares "
+               "these processors)\n",
+               benched->taken - benched->reached);
+}
+
 /* The summary; true if the demo showed what it is for. */
 static bool print_summary(const struct demo *demo, uint64_t ran_ms, double publish_us) {
     struct tally sum = total(demo);
@@ -249,12 +278,7 @@ static bool print_summary(const struct demo *demo, uint64_t ran_ms, double publi
            " calls wasted on a bad key (%.2f %%): on their way when it died; every one "
            "was retried\n",
            demo->wasted, calls ? 100.0 * (double)demo->wasted / (double)calls : 0);
-    printf("  %u of %" PRIu64 " requests began on a key later than %d µs after it was benched "
-           "(%u workers with %u in flight\n    each)",
-           demo->began_late, calls, GRACE_US, demo->stage.worker_count, demo->stage.in_flight);
-    if (demo->began_late > 0)
-        printf(", the last one after %" PRIu64 " µs", demo->latest_us);
-    printf("; %u arrived at the vendor so late, by the vendor's clock\n", demo->arrived_late);
+    print_late(demo, calls);
     printf("  %s\n", sum.failed == 0 ? "No user request failed while another key was usable."
                                      : "User requests failed: see above.");
     return sum.failed == 0 && failovers->count > 0 && sum.ok > 0;

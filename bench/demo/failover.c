@@ -13,7 +13,6 @@
 static void failover_begin(struct failovers *failovers, const char *key) {
     snprintf(failovers->failing, sizeof(failovers->failing), "%s", key);
     failovers->reported_ns = 0;
-    failovers->first_switch_ns = 0;
     failovers->last_switch_ns = 0;
     failovers->switched_count = 0;
     failovers->counted = false;
@@ -29,19 +28,6 @@ static void failover_measure(struct failovers *failovers) {
     failovers->counted = true;
     failovers->us[failovers->count - 1] =
         (failovers->last_switch_ns - failovers->reported_ns) / 1000;
-    struct benched *benched = &failovers->benched[failovers->count - 1];
-    memcpy(benched->key, failovers->failing, sizeof(benched->key));
-    benched->from_ns = failovers->first_switch_ns;
-}
-
-/* A key is handed out again. */
-static void failovers_back(struct failovers *failovers, const char *key, uint64_t at_ns) {
-    for (unsigned i = 0; i < failovers->count; i++) {
-        struct benched *benched = &failovers->benched[i];
-        if (strcmp(benched->key, key) == 0 && at_ns > benched->from_ns &&
-            (benched->until_ns == 0 || at_ns < benched->until_ns))
-            benched->until_ns = at_ns;
-    }
 }
 
 void failovers_report(struct failovers *failovers, unsigned worker, const char *key,
@@ -63,15 +49,12 @@ void failovers_report(struct failovers *failovers, unsigned worker, const char *
 void failovers_switch(struct failovers *failovers, unsigned worker, const char *from,
                       const char *to, uint64_t at_ns) {
     snprintf(failovers->current[worker], KEY_NAME_SIZE, "%s", to);
-    failovers_back(failovers, to, at_ns);
     if (!*from)
         return;
     if (strcmp(failovers->failing, from) != 0 || failovers->switched[worker])
         failover_begin(failovers, from);
     failovers->switched[worker] = true;
     failovers->switched_count++;
-    if (failovers->first_switch_ns == 0 || at_ns < failovers->first_switch_ns)
-        failovers->first_switch_ns = at_ns;
     if (at_ns > failovers->last_switch_ns)
         failovers->last_switch_ns = at_ns;
     failover_measure(failovers);
@@ -95,18 +78,4 @@ uint64_t failovers_percentile_us(const struct failovers *failovers, unsigned per
     memcpy(sorted, failovers->us, count * sizeof(sorted[0]));
     qsort(sorted, count, sizeof(sorted[0]), ascending);
     return sorted[(count - 1) * percent / 100];
-}
-
-bool failovers_is_late(const struct failovers *failovers, const char *key, uint64_t at_ns,
-                       uint64_t *ret_us) {
-    for (unsigned i = 0; i < failovers->count; i++) {
-        const struct benched *benched = &failovers->benched[i];
-        if (strcmp(benched->key, key) != 0 ||
-            at_ns <= benched->from_ns + GRACE_US * UINT64_C(1000) ||
-            (benched->until_ns != 0 && at_ns >= benched->until_ns))
-            continue;
-        *ret_us = (at_ns - benched->from_ns) / 1000;
-        return true;
-    }
-    return false;
 }

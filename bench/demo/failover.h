@@ -13,14 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { WORKERS_MAX = 64, FAILOVERS_MAX = 256, KEY_NAME_SIZE = 65, GRACE_US = 1000 };
-
-/* A time during which no request may begin on a key. */
-struct benched {
-    char key[KEY_NAME_SIZE];
-    uint64_t from_ns;  /* the first worker's switch away: the board had changed by then */
-    uint64_t until_ns; /* the first switch back to it; 0 = none */
-};
+enum { WORKERS_MAX = 64, FAILOVERS_MAX = 256, KEY_NAME_SIZE = 65 };
 
 /* Keys fail one at a time, so only the latest failover is still open to what arrives late. */
 struct failovers {
@@ -28,13 +21,12 @@ struct failovers {
     char current[WORKERS_MAX][KEY_NAME_SIZE]; /* what each worker was handed last */
     char failing[KEY_NAME_SIZE];              /* the key that the latest switch left */
     uint64_t reported_ns;                     /* its earliest report; 0 = none seen */
-    uint64_t first_switch_ns, last_switch_ns;
+    uint64_t last_switch_ns;
     unsigned switched_count;
     bool switched[WORKERS_MAX];
     bool counted; /* it is in `us` already */
     unsigned count;
     uint64_t us[FAILOVERS_MAX]; /* how long each took */
-    struct benched benched[FAILOVERS_MAX];
 };
 
 void failovers_report(struct failovers *failovers, unsigned worker, const char *key,
@@ -47,10 +39,5 @@ uint64_t failovers_last_us(const struct failovers *failovers);
 
 /* The value below which `percent` of them lie; 0 when there were none. */
 uint64_t failovers_percentile_us(const struct failovers *failovers, unsigned percent);
-
-/* Was this key benched for more than GRACE_US already at that time? Then *ret_us says for how long.
- */
-bool failovers_is_late(const struct failovers *failovers, const char *key, uint64_t at_ns,
-                       uint64_t *ret_us);
 
 #endif

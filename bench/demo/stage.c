@@ -153,18 +153,24 @@ int stage_start_services(struct stage *stage) {
     return start_vendor(stage) != 0 || start_broker(stage) != 0 ? -1 : 0;
 }
 
-int stage_command(struct stage *stage, const char *const words[], const char *key) {
+/* Run `keybroker WORD…` with this input and its output to that file. Its exit code, or -errno. */
+static int run(struct stage *stage, const char *const words[], const char *input,
+               const char *output) {
     char path[PROGRAM_SIZE];
-    char payload[256] = "";
     const char *argv[16] = { program(stage, "keybroker", path), "-r", stage->runtime };
     size_t count = 3;
     for (size_t i = 0; words[i] && count < 15; i++)
         argv[count++] = words[i];
+    return process_run(argv, input, output);
+}
+
+int stage_command(struct stage *stage, const char *const words[], const char *key) {
+    char payload[256] = "";
     if (key)
         snprintf(payload, sizeof(payload),
                  "{\"api_key\": \"sk-demo-%s\", \"base_url\": \"%s/v1\"}\n", key,
                  stage->vendor_url);
-    int code = process_run(argv, payload, stage->log);
+    int code = run(stage, words, payload, stage->log);
     if (code == 0)
         return 0;
     fprintf(stderr, "demo: keybroker %s %s %s failed (%d); see %s\n", words[0], words[1],
@@ -172,29 +178,34 @@ int stage_command(struct stage *stage, const char *const words[], const char *ke
     return -1;
 }
 
-double stage_publish_us(struct stage *stage) {
-    static const char sum_name[] = "keybroker_publish_seconds_sum ";
-    static const char count_name[] = "keybroker_publish_seconds_count ";
-    char path[PROGRAM_SIZE];
-    char metrics[PATH_MAX + 16];
-    const char *const argv[] = {
-        program(stage, "keybroker", path), "-r", stage->runtime, "show", "metrics", NULL
-    };
-    snprintf(metrics, sizeof(metrics), "%s/metrics", stage->private);
-    if (process_run(argv, NULL, metrics) != 0)
-        return 0;
-    FILE *file = fopen(metrics, "re");
-    double sum_s = 0;
-    double count = 0;
-    char line[256];
-    while (file && fgets(line, sizeof(line), file)) {
-        if (strncmp(line, sum_name, sizeof(sum_name) - 1) == 0)
-            sum_s = strtod(line + sizeof(sum_name) - 1, NULL);
-        else if (strncmp(line, count_name, sizeof(count_name) - 1) == 0)
-            count = strtod(line + sizeof(count_name) - 1, NULL);
+char *stage_ask(struct stage *stage, const char *const words[]) {
+    char path[PATH_MAX + 16];
+    char *text = NULL;
+    size_t size = 0;
+    snprintf(path, sizeof(path), "%s/answer", stage->private);
+    unlink(path);
+    FILE *file = run(stage, words, NULL, path) == 0 ? fopen(path, "re") : NULL;
+    if (file && getdelim(&text, &size, '\0', file) < 0) {
+        free(text);
+        text = NULL;
     }
     if (file)
         fclose(file);
+    return text;
+}
+
+static double value_of(const char *metrics, const char *name) {
+    const char *at = strstr(metrics, name);
+    return at ? strtod(at + strlen(name), NULL) : 0;
+}
+
+double stage_publish_us(struct stage *stage) {
+    char *metrics = stage_ask(stage, (const char *const[]){ "show", "metrics", NULL });
+    if (!metrics)
+        return 0;
+    double count = value_of(metrics, "\nkeybroker_publish_seconds_count ");
+    double sum_s = value_of(metrics, "\nkeybroker_publish_seconds_sum ");
+    free(metrics);
     return count > 0 ? sum_s * 1e6 / count : 0;
 }
 

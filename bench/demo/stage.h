@@ -33,6 +33,9 @@ int stage_start_workers(struct stage *stage);
 /* Run `keybroker WORD…`; `key` names the key whose configuration is its payload, NULL = none. */
 int stage_command(struct stage *stage, const char *const words[], const char *key);
 
+/* What `keybroker WORD…` answers, up to a NULL; the caller frees it. NULL if it does not. */
+char *stage_ask(struct stage *stage, const char *const words[]);
+
 /* From a report's arrival at the broker to its store on the board, on average, as `keybroker show
  * metrics` tells; 0 if it does not. */
 double stage_publish_us(struct stage *stage);

@@ -70,16 +70,3 @@ bool chat_body(const struct chat *chat, const char *model, const char *question,
                      stream ? "\"stream\":true," : "", question);
     return length > 0 && (size_t)length < size;
 }
-
-bool chat_stream_began(const char *body, size_t length) {
-    const char *end = body + length;
-    while (body < end) {
-        const char *line_end = memchr(body, '\n', (size_t)(end - body));
-        if (!line_end)
-            return false;
-        if (line_end - body > 5 && memcmp(body, "data:", 5) == 0)
-            return true;
-        body = line_end + 1;
-    }
-    return false;
-}

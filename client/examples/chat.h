@@ -28,7 +28,5 @@ bool chat_url(const struct chat *chat, const kb_key *key, const char *model, boo
               char *ret_url, size_t size);
 bool chat_body(const struct chat *chat, const char *model, const char *question, bool stream,
                char *ret_body, size_t size);
-/* Has the first event with data of an event stream arrived whole? Comments before it are none. */
-bool chat_stream_began(const char *body, size_t length);
 
 #endif

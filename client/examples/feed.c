@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -35,6 +36,19 @@ void feed_print(json_t *line) {
         /* Whoever watched is gone; the requests go on. */
     }
     free(text);
+}
+
+void feed_report(uint64_t at_ns, const char *key, const char *outcome, const kb_report_info *info) {
+    json_int_t wait_ms = info->wait_ms == KB_NO_HINT ? -1 : (json_int_t)info->wait_ms;
+    feed_print(json_pack("{s:s, s:I, s:s, s:s, s:s, s:I}", "type", "report", "at_ns",
+                         (json_int_t)at_ns, "key", key, "outcome", outcome, "code", info->code,
+                         "wait_ms", wait_ms));
+}
+
+struct curl_slist *feed_stamp(struct curl_slist *list) {
+    char stamp[48];
+    snprintf(stamp, sizeof(stamp), "X-Begun-Ns: %llu", (unsigned long long)feed_now_ns());
+    return curl_slist_append(list, stamp);
 }
 
 static void *watch(void *argument) {

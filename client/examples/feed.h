@@ -4,8 +4,8 @@
  *
  *     {"type":"stats","at_ns":…,"requests":…,"ok":…,"failed":…,"failed_usable":…,"broken":…,
  *      "retries":…,"in_flight":…,"waiting":…,"key":"first"}     once a second, and at the end
- *     {"type":"report","at_ns":…,"key":"first","outcome":"quota","code":…}     the time is taken
- *                                                               just before kb_report_http
+ *     {"type":"report","at_ns":…,"key":"first","outcome":"quota","code":…,"wait_ms":…}
+ *             the time is taken just before kb_report_http; wait_ms -1: the vendor did not say
  *     {"type":"switch","at_ns":…,"from":"first","to":"second"}         the watcher thread saw it
  *
  * Times are CLOCK_MONOTONIC, which all processes of a host share.
@@ -15,6 +15,7 @@
 
 #include <stdint.h>
 
+#include <curl/curl.h>
 #include <jansson.h>
 #include <keybroker.h>
 
@@ -22,6 +23,12 @@ uint64_t feed_now_ns(void);
 
 /* Print one line, whole, in one write; takes the reference. */
 void feed_print(json_t *line);
+
+void feed_report(uint64_t at_ns, const char *key, const char *outcome, const kb_report_info *info);
+
+/* Add a header "X-Begun-Ns: NOW" to the list: a vendor that knows it can tell when a request chose
+ * its key. NULL without memory. */
+struct curl_slist *feed_stamp(struct curl_slist *list);
 
 /*
  * A thread with a reader of its own that sleeps in kb_wait and prints a "switch" line as soon as

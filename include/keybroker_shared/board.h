@@ -78,7 +78,10 @@ struct kb_board_catalog {
     _Atomic uint64_t checksum; /* XXH3_64bits of the whole file */
 };
 
-#define KB_BOARD_GUARDED 1u /* flags: the mass-failure guard holds the pool */
+/* Flags. GUARDED: the mass-failure guard holds the pool. DOUBTED: an endpoint failed lately, though
+ * not yet too often; successes are reported, because a few failures among many mean nothing. */
+#define KB_BOARD_GUARDED 1u
+#define KB_BOARD_DOUBTED 2u
 
 /* No hint, or a pool that has no usable key: hint_position holds this. */
 #define KB_BOARD_NO_POSITION UINT32_MAX

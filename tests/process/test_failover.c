@@ -81,6 +81,32 @@ TEST_BOTH_LOOPS(failover, a_used_up_account_is_benched_in_every_pool_of_its_vend
     kb_close(reader);
 }
 
+/* Rate limits of two accounts, seen in one pool, take all keys of another. */
+TEST_BOTH_LOOPS(failover, a_guard_that_another_pools_reports_switch_on_does_not_wait_for_the_disk) {
+    struct slow_disk *disk = disk_new(b, b->state_dir);
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    worker_make_pool(peer, "here", 3);
+    worker_make_pool(peer, "there", 2);
+    peer_must(peer, "set pool there guard=on"); /* those of worker_make_pool have none */
+    for (unsigned i = 0; i < 2; i++) {
+        peer_must(peer, "set key here k%u account=a%u", i, i);
+        peer_must(peer, "set key there k%u account=a%u", i, i);
+    }
+    kb_reader *here = worker_open(b, "here"), *there = worker_open(b, "there");
+    atomic_store(&disk->hold, 1);
+    report_current(here, KB_RATE, KB_NO_HINT);
+    EVENTUALLY(strcmp(worker_current(there), "k1") == 0);
+    report_current(here, KB_RATE, KB_NO_HINT);
+    kb_health_info health = KB_HEALTH_INFO_INIT;
+    EVENTUALLY(kb_health(there, &health) == 0 && health.guarded);
+    cr_assert_eq(kb_health(here, &health), 0);
+    cr_assert_not(health.guarded);
+    atomic_store(&disk->hold, 0);
+    kb_close(here);
+    kb_close(there);
+}
+
 TEST_BOTH_LOOPS(failover, a_cooled_key_comes_back_by_itself_with_and_without_the_broker) {
     broker_start(b, NULL);
     struct peer *peer = peer_open(b);
@@ -220,6 +246,60 @@ TEST_BOTH_LOOPS(failover, many_requests_in_flight_on_one_reader_do_not_disturb_e
     EVENTUALLY(worker_metric(peer, "keybroker_reports_total{class=\"quota\",fate=\"applied\"}") ==
                4);
     cr_assert_eq(worker_metric(peer, "keybroker_failovers_total{pool=\"main\"}"), KEYS - 1);
+    kb_close(reader);
+}
+
+/* ---- endpoints ---- */
+
+static void make_two_endpoints(struct peer *peer) {
+    worker_make_pool(peer, "main", 2);
+    peer_must_with(peer, "{\"base_url\":\"https://one.example/v1\"}",
+                   "set key main k0 config=merge");
+}
+
+static double successes_heard(struct peer *peer) {
+    return worker_metric(peer, "keybroker_reports_total{class=\"success\",fate=\"unchanged\"}");
+}
+
+/* Three workers see one failure each; a fourth, which saw none, is answered well between them. */
+TEST_BOTH_LOOPS(failover, a_few_failures_among_many_good_answers_cost_an_endpoint_nothing) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    make_two_endpoints(peer);
+    kb_reader *content = worker_open(b, "main");
+    kb_reader *unlucky[4];
+    for (unsigned i = 0; i < 4; i++) {
+        unlucky[i] = worker_open(b, "main");
+        double heard = successes_heard(peer);
+        report_current(unlucky[i], KB_OVERLOAD, KB_NO_HINT);
+        EVENTUALLY(report_current(content, KB_SUCCESS, 0) == KB_OK &&
+                   successes_heard(peer) > heard);
+        cr_assert_str_eq(peer_key_status(peer, "main", "k0"), "normal", "after failure %u", i);
+    }
+    double heard = successes_heard(peer);
+    scene_sleep_ms(110);
+    for (unsigned i = 0; i < 100; i++)
+        report_current(content, KB_SUCCESS, 0);
+    cr_assert_eq(successes_heard(peer), heard, "nobody asks any more");
+    kb_ticket first = kb_current(content)->ticket;
+    for (unsigned i = 0; i < 3; i++)
+        kb_report(unlucky[i], first, KB_OVERLOAD, KB_NO_HINT);
+    expect_status(peer, "main", "k0", "cooling");
+    for (unsigned i = 0; i < 4; i++)
+        kb_close(unlucky[i]);
+    kb_close(content);
+}
+
+TEST_BOTH_LOOPS(failover, a_dead_endpoint_is_left_at_once_also_without_the_broker) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    make_two_endpoints(peer);
+    kb_reader *reader = worker_open(b, "main");
+    broker_pause(b);
+    cr_assert_str_eq(worker_current(reader), "k0");
+    cr_assert_eq(report_current(reader, KB_NETWORK, KB_NO_HINT), KB_NEXT_KEY);
+    cr_assert_str_eq(worker_current(reader), "k1", "a worker that never calls kb_next");
+    broker_continue(b);
     kb_close(reader);
 }
 

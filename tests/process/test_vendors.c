@@ -3,8 +3,11 @@
  * became of the keys, what the events say, and that no user request fails while another key would
  * do. The vendor is tests/support/vendor_standin_main.c.
  */
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <criterion/criterion.h>
 #include <curl/curl.h>
@@ -159,6 +162,15 @@ static struct outcome work(struct broker *b, const char *pool, const char *in_fl
     struct program *worker = worker_start(b, pool, in_flight, requests, stream);
     program_finish(worker);
     return outcome_of(worker);
+}
+
+static unsigned count_status(struct peer *peer, const char *pool, const char *status) {
+    struct answer *answer = peer_must(peer, "json show keys %s", pool);
+    const json_t *keys = answer_at(answer, "keys");
+    unsigned count = 0;
+    for (size_t i = 0; i < json_array_size(keys); i++)
+        count += strcmp(json_text(json_array_get(keys, i), "status"), status) == 0;
+    return count;
 }
 
 /* ---- a key that fails ---- */
@@ -359,16 +371,97 @@ TEST_BOTH_LOOPS(vendors, a_stream_that_began_never_switches_the_key) {
     }
 }
 
-/* ---- all at once ---- */
-
-static unsigned count_status(struct peer *peer, const char *pool, const char *status) {
-    struct answer *answer = peer_must(peer, "json show keys %s", pool);
-    const json_t *keys = answer_at(answer, "keys");
-    unsigned count = 0;
-    for (size_t i = 0; i < json_array_size(keys); i++)
-        count += strcmp(json_text(json_array_get(keys, i), "status"), status) == 0;
-    return count;
+/* The user has half an answer, so it is over; but the endpoint's trouble is no secret. */
+TEST_BOTH_LOOPS(vendors, an_error_inside_a_stream_that_began_is_reported_and_not_retried) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    const char *url = standin_start();
+    for (unsigned vendor = 0; vendor < VENDOR_COUNT; vendor++) {
+        const char *pool = VENDORS[vendor].name;
+        make_pool(peer, url, pool, vendor, 2);
+        steer(url, scene_text("key?key=sk-standin-%s-0&answer=late", pool));
+        struct outcome outcome = work(b, pool, "2", "6", "--stream");
+        cr_expect_eq(outcome.code, 1, "%s", pool);
+        cr_expect_eq(tally(&outcome, "broken"), 6, "%s", pool);
+        cr_expect_eq(tally(&outcome, "retries"), 0, "%s", pool);
+        cr_assert_not_null(outcome.report, "%s", pool);
+        cr_expect_str_eq(json_text(outcome.report, "outcome"), "overload", "%s", pool);
+        cr_expect_eq(told(url, scene_text("sk-standin-%s-1", pool), "good"), 0, "%s", pool);
+        cr_expect_str_eq(peer_key_status(peer, pool, "k0"), "normal", "%s", pool);
+        outcome_free(&outcome);
+    }
 }
+
+/* Where most keys of a pool are refused at once the guard thinks of something else; whoever waits
+ * as he is told still gets to the keys that work. */
+TEST_BOTH_LOOPS(vendors, a_guarded_pool_still_answers_if_a_key_works) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    const char *url = standin_start();
+    make_pool(peer, url, "main", 0, 6);
+    peer_must(peer, "set pool main guard=on");
+    for (unsigned i = 0; i < 5; i++)
+        steer(url, scene_text("revoke?key=sk-standin-main-%u", i));
+    struct outcome outcome = work(b, "main", "4", "20", NULL);
+    cr_assert_eq(outcome.code, 0);
+    cr_assert_eq(tally(&outcome, "ok"), 20);
+    cr_assert_eq(count_status(peer, "main", "error"), 3);
+    outcome_free(&outcome);
+}
+
+/* A listener that lets nobody in: its queue is full, so that whoever connects tries again each
+ * second. */
+enum { CROWD = 3 };
+
+static int crowded_listener(int crowd[CROWD], unsigned *ret_port) {
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&address, size), 0);
+    cr_assert_eq(listen(listener, 0), 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        (void)connect(crowd[i], (struct sockaddr *)&address, size);
+    }
+    *ret_port = ntohs(address.sin_port);
+    return listener;
+}
+
+TEST_BOTH_LOOPS(vendors, a_key_that_fails_while_its_connection_is_made_is_not_used) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    const char *url = standin_start();
+    int crowd[CROWD];
+    unsigned port;
+    int listener = crowded_listener(crowd, &port);
+    add_key(peer, "main", "openai", 0, scene_text("http://127.0.0.1:%u/v1", port));
+    add_key(peer, "main", "openai", 1, scene_text("%s/v1", url));
+    steer(url, "key?key=sk-standin-main-1");
+    struct program *worker = worker_start(b, "main", "1", "1", NULL);
+    scene_sleep_ms(400); /* it connects, or will */
+    kb_reader *reader = worker_open(b, "main");
+    kb_report(reader, kb_current(reader)->ticket, KB_QUOTA, KB_NO_HINT);
+    EVENTUALLY(strcmp(peer_key_status(peer, "main", "k0"), "exceeded") == 0);
+    for (int i = 0; i < CROWD; i++)
+        close(crowd[i]);
+    for (int fd; (fd = accept(listener, NULL, NULL)) >= 0;)
+        close(fd);
+    program_finish(worker);
+    struct outcome outcome = outcome_of(worker);
+    cr_assert_eq(tally(&outcome, "ok"), 1, "%s", worker->err);
+    cr_assert_eq(told(url, "sk-standin-main-1", "good"), 1);
+    for (int fd; (fd = accept(listener, NULL, NULL)) >= 0; close(fd)) {
+        char byte;
+        cr_assert_leq(read(fd, &byte, 1), 0, "a request was sent with the key that had failed");
+    }
+    outcome_free(&outcome);
+    kb_close(reader);
+    close(listener);
+}
+
+/* ---- all at once ---- */
 
 TEST_BOTH_LOOPS(vendors, a_vendor_that_refuses_everybody_does_not_cost_a_pool_its_keys) {
     broker_start(b, NULL);
@@ -381,6 +474,7 @@ TEST_BOTH_LOOPS(vendors, a_vendor_that_refuses_everybody_does_not_cost_a_pool_it
     kb_reader *reader = worker_open(b, "main");
     kb_health_info health = KB_HEALTH_INFO_INIT;
     EVENTUALLY(kb_health(reader, &health) == 0 && health.guarded);
+    cr_assert_str_eq(answer_string(peer_must(peer, "json show pool main"), "guard"), "holding");
     scene_sleep_ms(300); /* of refusals that the guard holds */
     cr_assert_geq(count_status(peer, "main", "normal"), 3);
     cr_assert_leq(count_status(peer, "main", "error"), 3);

@@ -10,8 +10,8 @@
 
 enum standin_class standin_class_named(const char *name) {
     static const char *const names[STANDIN_CLASSES] = {
-        "success",  "invalid", "permission",  "quota", "rate",
-        "overload", "request", "overload200", "dead",  "cut",
+        "success", "invalid",     "permission", "quota", "rate", "overload",
+        "request", "overload200", "dead",       "cut",   "late",
     };
     unsigned i = 0;
     while (i < STANDIN_CLASSES && strcmp(names[i], name) != 0)
@@ -61,6 +61,19 @@ void standin_stream(struct standin_answer *answer, const char *format, ...) {
     answer->content_type = "text/event-stream";
     append(answer, format, arguments);
     va_end(arguments);
+}
+
+void standin_break_off(struct standin_answer *answer, const char *event) {
+    unsigned events = 0;
+    size_t at = 0, line = 0; /* where we are, and where its line began */
+    for (; at < answer->length && events < 2; at++) {
+        if (answer->body[at] != '\n')
+            continue;
+        events += at - line < 2; /* an empty line ends an event */
+        line = at + 1;
+    }
+    answer->length = at;
+    standin_stream(answer, "%s", event);
 }
 
 void standin_header(struct standin_answer *answer, const char *name, const char *format, ...) {

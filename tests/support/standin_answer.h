@@ -21,6 +21,7 @@ enum standin_class {
     STANDIN_OVERLOAD_IN_200, /* OpenRouter: the error stands in an answer that says it is good */
     STANDIN_DEAD,            /* the connection is closed without an answer */
     STANDIN_CUT,             /* it is closed in the middle of a good one */
+    STANDIN_LATE,            /* a good stream that ends with an error event: overload */
     STANDIN_CLASSES
 };
 
@@ -74,6 +75,8 @@ void standin_say(struct standin_answer *answer, unsigned status, const char *for
 /* Append to an event stream with status 200. */
 void standin_stream(struct standin_answer *answer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* End the stream after its second event with this one instead. */
+void standin_break_off(struct standin_answer *answer, const char *event);
 void standin_header(struct standin_answer *answer, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Now and a while, in RFC 3339, whole seconds, rounded up. */

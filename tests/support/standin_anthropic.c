@@ -95,6 +95,13 @@ static void say(struct standin_answer *answer, enum standin_class what,
                                  "'your credit balance is too low'"),
                     facts->serial);
         return;
+    case STANDIN_LATE:
+        say_message(answer, facts);
+        if (facts->stream)
+            standin_break_off(answer, "event: error\ndata: "
+                                      "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_"
+                                      "error\",\"message\":\"Overloaded\"}}\n\n");
+        return;
     default:
         say_message(answer, facts);
     }

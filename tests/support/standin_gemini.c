@@ -103,6 +103,13 @@ static void say(struct standin_answer *answer, enum standin_class what,
                                            "\"description\":\"Please use a valid role: user, "
                                            "model.\"}]}]"));
         return;
+    case STANDIN_LATE:
+        say_content(answer, facts);
+        if (facts->stream)
+            standin_break_off(
+                answer, "data: {\"error\": {\"code\": 503,\"message\": \"The model is overloaded. "
+                        "Please try again later.\",\"status\": \"UNAVAILABLE\"}}\r\n\r\n");
+        return;
     default:
         say_content(answer, facts);
     }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { KEYS_MAX = 1024, KEY_SIZE = 256, REFUSALS_KEPT = 2048, RATE_WINDOW_MS = 2000 };
+enum { KEYS_MAX = 1024, KEY_SIZE = 256, REFUSALS_KEPT = 4096, RATE_WINDOW_MS = 2000 };
 
 /* One key as the vendor sees it. 0 = never. */
 struct meter {
@@ -193,18 +193,18 @@ static unsigned control_latency(const struct arguments *arguments) {
 
 static void write_meter(FILE *out, const struct meter *meter) {
     const uint64_t *given = meter->given;
-    fprintf(out,
-            "{\"key\":\"%s\",\"revoked\":%s,\"quota\":%" PRId64 ",\"rate\":%" PRId64
-            ",\"good\":%" PRIu64 ",\"invalid\":%" PRIu64 ",\"used_up\":%" PRIu64
-            ",\"limited\":%" PRIu64 ",\"overloaded\":%" PRIu64 ",\"forbidden\":%" PRIu64
-            ",\"mistaken\":%" PRIu64 ",\"dropped\":%" PRIu64 ",\"last_good_ns\":%" PRIu64
-            ",\"bad_ns\":%" PRIu64 ",\"last_bad_ns\":%" PRIu64 "}",
-            meter->key, meter->revoked ? "true" : "false", meter->quota, meter->rate,
-            given[STANDIN_SUCCESS], given[STANDIN_INVALID], given[STANDIN_QUOTA],
-            given[STANDIN_RATE], given[STANDIN_OVERLOAD] + given[STANDIN_OVERLOAD_IN_200],
-            given[STANDIN_PERMISSION], given[STANDIN_REQUEST],
-            given[STANDIN_DEAD] + given[STANDIN_CUT], meter->last_good_ns, meter->bad_ns,
-            meter->last_bad_ns);
+    fprintf(
+        out,
+        "{\"key\":\"%s\",\"revoked\":%s,\"quota\":%" PRId64 ",\"rate\":%" PRId64
+        ",\"good\":%" PRIu64 ",\"invalid\":%" PRIu64 ",\"used_up\":%" PRIu64 ",\"limited\":%" PRIu64
+        ",\"overloaded\":%" PRIu64 ",\"forbidden\":%" PRIu64 ",\"mistaken\":%" PRIu64
+        ",\"dropped\":%" PRIu64 ",\"last_good_ns\":%" PRIu64 ",\"bad_ns\":%" PRIu64
+        ",\"last_bad_ns\":%" PRIu64 "}",
+        meter->key, meter->revoked ? "true" : "false", meter->quota, meter->rate,
+        given[STANDIN_SUCCESS], given[STANDIN_INVALID], given[STANDIN_QUOTA], given[STANDIN_RATE],
+        given[STANDIN_OVERLOAD] + given[STANDIN_OVERLOAD_IN_200] + given[STANDIN_LATE],
+        given[STANDIN_PERMISSION], given[STANDIN_REQUEST], given[STANDIN_DEAD] + given[STANDIN_CUT],
+        meter->last_good_ns, meter->bad_ns, meter->last_bad_ns);
 }
 
 static void write_stats(FILE *out) {
@@ -223,8 +223,8 @@ static void write_refusals(FILE *out, const struct meter *meter) {
     fprintf(out, "{\"refusals\":%" PRIu64 ",\"at\":[", meter->refusals);
     for (uint64_t i = first; i < meter->refusals; i++) {
         const struct standin_times *times = &meter->refused[i % REFUSALS_KEPT];
-        fprintf(out, "%s[%" PRIu64 ",%" PRIu64 "]", i > first ? "," : "", times->arrived_ns,
-                times->begun_ns);
+        fprintf(out, "%s[%" PRIu64 ",%" PRIu64 ",%" PRIu64 "]", i > first ? "," : "",
+                times->begun_ns, times->reached_ns, times->arrived_ns);
     }
     fputs("]}\n", out);
 }

@@ -15,9 +15,10 @@ struct standin_judgement {
 
 uint64_t standin_now_ns(void);
 
-/* When a request's headers arrived, and when its client says that it began; 0 = it does not. */
+/* When a request began, as its client says (0 = it does not), reached this host, and was looked at.
+ */
 struct standin_times {
-    uint64_t arrived_ns, begun_ns;
+    uint64_t begun_ns, reached_ns, arrived_ns;
 };
 
 struct standin_judgement standin_judge(const char *key, struct standin_times times);

@@ -97,6 +97,15 @@ static void say(struct standin_answer *answer, enum standin_class what,
                                  "'developer'.",
                                  "invalid_request_error", "\"messages[0].role\"", "invalid_value"));
         return;
+    case STANDIN_LATE:
+        say_completion(answer, facts);
+        if (facts->stream)
+            standin_break_off(
+                answer,
+                "data: " ERROR_OBJECT(
+                    "The server had an error while processing your request. Sorry about that!",
+                    "server_error", "null", "server_error") "\n\n");
+        return;
     default:
         say_completion(answer, facts);
     }

@@ -97,6 +97,16 @@ static void say(struct standin_answer *answer, enum standin_class what,
                     "{\"error\":{\"message\":\"'insufficient credits' is not a valid model ID\","
                     "\"code\":400}," USER "}");
         return;
+    case STANDIN_LATE:
+        say_completion(answer, facts);
+        if (facts->stream)
+            standin_break_off(
+                answer, "data: "
+                        "{\"id\":\"gen-standin\",\"object\":\"chat.completion.chunk\",\"provider\":"
+                        "\"Standin\",\"error\":{\"code\":502,\"message\":\"Provider disconnected "
+                        "unexpectedly\"},\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},"
+                        "\"finish_reason\":\"error\"}]}\n\n");
+        return;
     default:
         say_completion(answer, facts);
     }

@@ -16,14 +16,16 @@
  *              make or change a key; quota and rate: -1 = unlimited, quota counts from now.
  *              CLASS is what to answer whatever else is known: invalid, permission, quota, rate,
  *              overload, overload200 (inside HTTP 200), request, dead (no answer), cut (a good
- *              one that breaks off), or success: as the meter says
+ *              one that breaks off), late (a good stream that ends with an error), or success: as
+ *              the meter says
  *     POST /control/revoke?key=K
  *     POST /control/all?answer=CLASS  the same for all known keys
  *     POST /control/overload?ms=N     answer overload for so long
  *     POST /control/latency?min=MS&max=MS
  *     GET  /control/stats             what each key was asked and told, times by CLOCK_MONOTONIC
- *     GET  /control/refusals?key=K    when its last 2048 refused requests
- *             arrived, and began by their X-Begun-Ns header: [[arrived_ns, begun_ns], …]
+ *     GET  /control/refusals?key=K    of its last 4096 refused requests: when each began by its
+ *             X-Begun-Ns header, reached this host (standin_arrival.h) and had its turn here:
+ *             [[begun_ns, reached_ns, arrived_ns], …]
  *
  * Threads: two of libmicrohttpd's run the handler; one of ours, the pacer, lets each answer go when
  * its latency has passed. `lock` guards the pacer's list.
@@ -44,6 +46,7 @@
 
 #include <microhttpd.h>
 
+#include "standin_arrival.h"
 #include "standin_meter.h"
 
 enum { THREADS = 2, CONNECTIONS_MAX = 4000, UPLOAD_KEPT = 1024, PIECE_MAX = 160 };
@@ -52,7 +55,7 @@ enum { THREADS = 2, CONNECTIONS_MAX = 4000, UPLOAD_KEPT = 1024, PIECE_MAX = 160 
 struct request {
     struct MHD_Connection *connection;
     struct request *next; /* in the pacer's list, by due time */
-    uint64_t arrived_ns;
+    uint64_t reached_ns, arrived_ns;
     uint64_t due_ns;
     size_t upload_bytes;
     char upload[UPLOAD_KEPT]; /* its beginning */
@@ -97,8 +100,9 @@ static void judge(struct request *request, const struct standin_vendor *vendor, 
     const char *begun =
         MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "X-Begun-Ns");
     struct standin_judgement judgement = standin_judge(
-        key, (struct standin_times){ .arrived_ns = request->arrived_ns,
-                                     .begun_ns = begun ? strtoull(begun, NULL, 10) : 0 });
+        key, (struct standin_times){ .begun_ns = begun ? strtoull(begun, NULL, 10) : 0,
+                                     .reached_ns = request->reached_ns,
+                                     .arrived_ns = request->arrived_ns });
     judgement.facts.key = key;
     judgement.facts.stream = wants_stream(request, url);
     judgement.facts.prompt_tokens = request->upload_bytes / 4;
@@ -215,6 +219,18 @@ static void take_upload(struct request *request, const char *upload, size_t size
 
 /* ---- libmicrohttpd's callbacks ---- */
 
+static int descriptor_of(struct MHD_Connection *connection) {
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
+static void connected(void *unused, struct MHD_Connection *connection, void **context,
+                      enum MHD_ConnectionNotificationCode code) {
+    (void)unused;
+    (void)context;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        standin_arrival_watch(descriptor_of(connection));
+}
+
 /* Called with the headers, with each piece of the body, at its end, and again after a resume. */
 static enum MHD_Result handle(void *unused, struct MHD_Connection *connection, const char *url,
                               const char *method, const char *version, const char *upload,
@@ -229,6 +245,9 @@ static enum MHD_Result handle(void *unused, struct MHD_Connection *connection, c
             return MHD_NO;
         request->connection = connection;
         request->arrived_ns = standin_now_ns();
+        request->reached_ns = standin_arrival_ns(descriptor_of(connection));
+        if (request->reached_ns == 0)
+            request->reached_ns = request->arrived_ns;
         *context = request;
         return MHD_YES;
     }
@@ -287,11 +306,11 @@ static struct MHD_Daemon *serve(uint16_t port) {
     struct sockaddr_in address = { .sin_family = AF_INET,
                                    .sin_port = htons(port),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, port, NULL,
-                            NULL, handle, NULL, MHD_OPTION_SOCK_ADDR, &address,
-                            MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-                            MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END);
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, port, NULL, NULL, handle, NULL,
+        MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_NOTIFY_CONNECTION,
+        connected, NULL, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END);
 }
 
 int main(int argc, char **argv) {

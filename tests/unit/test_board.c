@@ -218,9 +218,9 @@ Test(board, an_announcement_ends_with_hint_and_generation_agreeing) {
     cr_assert_eq(atomic_load(&board.shared->hint_catalog), 3);
     cr_assert_eq(atomic_load(&board.shared->hint_until_ms), 1000);
     cr_assert_eq(atomic_load(&board.shared->hint_position), 2);
-    board_set_guarded(&board, true);
+    board_set_flags(&board, KB_BOARD_GUARDED);
     cr_assert_eq(atomic_load(&board.shared->flags), KB_BOARD_GUARDED);
-    board_set_guarded(&board, false);
+    board_set_flags(&board, 0);
     cr_assert_eq(atomic_load(&board.shared->flags), 0);
     board_retire(&board, 6);
     cr_assert_eq(atomic_load(&board.shared->replaced), 1);

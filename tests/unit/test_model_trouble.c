@@ -45,7 +45,10 @@ Test(guard, half_of_the_keys_may_fail_and_no_more) {
     cr_assert_not(model_guard_is_on(pool));
     cr_assert_eq(invalid(4), FATE_GUARDED);
     cr_assert(model_guard_is_on(pool));
-    cr_assert(fixture_event(&f, EVENT_GUARD));
+    const struct event *event = fixture_event(&f, EVENT_GUARD);
+    cr_assert_str_eq(
+        event->reason,
+        "guard on: 5 of 8 keys failed at once, it may not be the keys; 4 stay benched");
     expect_status(3, KB_STATUS_ERROR);
     expect_status(4, KB_STATUS_NORMAL);
 }
@@ -94,6 +97,73 @@ Test(guard, a_pool_of_one_key_is_not_guarded) {
     fixture_publish(&f);
     struct model_key *only = model_find_pool(f.model, "single")->order[0];
     cr_assert_eq(fixture_report(&f, only, KB_INVALID, KB_NO_HINT), FATE_APPLIED);
+}
+
+Test(guard, a_pool_of_two_keeps_one) {
+    struct pool_spec spec = { .name = "pair", .vendor = "deepseek" };
+    cr_assert_eq(fixture_stage_pool(&f, &spec, NULL), 0);
+    fixture_publish(&f);
+    struct model_pool *pair = model_find_pool(f.model, "pair");
+    struct model_key *first = pair->order[0], *second = fixture_key(&f, pair, NULL, NULL);
+    cr_assert_eq(fixture_report(&f, first, KB_INVALID, KB_NO_HINT), FATE_APPLIED);
+    cr_assert_eq(fixture_report(&f, second, KB_INVALID, KB_NO_HINT), FATE_GUARDED);
+    cr_assert_eq(fixture_status(&f, second), KB_STATUS_NORMAL);
+}
+
+Test(guard, keys_that_expired_are_none_to_fall_back_on) {
+    for (int i = 3; i < 8; i++)
+        fixture_expire_in(&f, keys[i], 1000);
+    fixture_pass_and_tick(&f, 2000);
+    cr_assert_eq(invalid(0), FATE_APPLIED);
+    cr_assert_eq(invalid(1), FATE_GUARDED, "two of three");
+}
+
+/* ---- reports that reach an account ---- */
+
+static enum report_fate account_report(int key, kb_outcome outcome) {
+    struct report report = { .key_id = keys[key]->record->id,
+                             .generation = f.generation,
+                             .hint_ms = KB_NO_HINT,
+                             .outcome = outcome,
+                             .scope = KB_SCOPE_ACCOUNT,
+                             .count = 1,
+                             .vendor_code = "" };
+    return fixture_report_full(&f, pool, report);
+}
+
+static void share_accounts(int keys_each) {
+    static const char *const LABELS[] = { "a", "b", "c", "d", "e", "f", "g", "h" };
+    for (int i = 0; i < 8; i++)
+        fixture_set(&f, keys[i], (struct key_spec){ .account = LABELS[i / keys_each] }, NULL);
+}
+
+Test(guard, the_rate_limit_of_a_single_account_is_no_mass_failure) {
+    share_accounts(8);
+    cr_assert_eq(account_report(0, KB_RATE), FATE_APPLIED);
+    cr_assert_not(model_guard_is_on(pool));
+    for (int i = 0; i < 8; i++)
+        cr_assert_eq(keys[i]->state.deadline_mono, f.cause.now.mono_ms + 30000, "key %d", i + 1);
+}
+
+Test(guard, a_report_is_held_or_let_through_with_all_keys_of_its_account) {
+    share_accounts(2);
+    cr_assert_eq(account_report(0, KB_RATE), FATE_APPLIED);
+    cr_assert_eq(account_report(2, KB_RATE), FATE_APPLIED);
+    cr_assert_not(model_guard_is_on(pool), "half of the keys");
+    account_report(4, KB_RATE);
+    cr_assert(model_guard_is_on(pool));
+    static const int64_t COOLING_MS[] = { 30000, 30000, 30000, 30000, 5000, 5000 };
+    for (int i = 0; i < 6; i++)
+        cr_assert_eq(keys[i]->state.deadline_mono, f.cause.now.mono_ms + COOLING_MS[i], "key %d",
+                     i + 1);
+    expect_status(6, KB_STATUS_NORMAL);
+}
+
+Test(guard, a_closed_account_that_has_most_of_the_keys_is_held) {
+    share_accounts(8);
+    cr_assert_eq(account_report(0, KB_INVALID), FATE_GUARDED);
+    for (int i = 0; i < 8; i++)
+        expect_status(i, KB_STATUS_NORMAL);
 }
 
 Test(guard, its_share_can_be_set_and_setting_it_ends_it) {
@@ -175,6 +245,30 @@ Test(endpoint, a_success_between_starts_the_count_anew) {
     cr_assert_eq(overload(0), FATE_APPLIED);
 }
 
+Test(endpoint, successes_are_asked_for_from_the_first_failure_until_one_comes) {
+    point(0, "http://dead.test/v1");
+    cr_assert_not(trouble_is_doubtful(&pool->trouble));
+    overload(0);
+    cr_assert(trouble_is_doubtful(&pool->trouble));
+    fixture_report(&f, keys[1], KB_SUCCESS, KB_NO_HINT);
+    cr_assert(trouble_is_doubtful(&pool->trouble), "that was another endpoint");
+    fixture_report(&f, keys[0], KB_SUCCESS, KB_NO_HINT);
+    cr_assert_not(trouble_is_doubtful(&pool->trouble));
+    overload(0);
+    overload(0);
+    overload(0);
+    cr_assert_not(trouble_is_doubtful(&pool->trouble), "no doubt any more: its keys cool");
+    expect_status(0, KB_STATUS_COOLING);
+}
+
+Test(endpoint, what_is_too_old_to_count_is_forgotten_at_the_next_success_anywhere) {
+    point(0, "http://dead.test/v1");
+    overload(0);
+    fixture_pass_and_tick(&f, 10001);
+    fixture_report(&f, keys[1], KB_SUCCESS, KB_NO_HINT);
+    cr_assert_not(trouble_is_doubtful(&pool->trouble));
+}
+
 Test(endpoint, a_new_base_url_counts_from_then_on) {
     point(0, "http://dead.test/v1");
     overload(0);
@@ -203,6 +297,8 @@ Test(endpoint, more_endpoints_than_are_remembered_do_no_harm) {
     cr_assert_not(trouble_endpoint_failed(&trouble, 500, 1000));
     cr_assert_not(trouble_endpoint_failed(&trouble, 500, 1001));
     cr_assert(trouble_endpoint_failed(&trouble, 500, 1002));
+    trouble_endpoint_answered(&trouble, 100, 1000000);
+    cr_assert_not(trouble_is_doubtful(&trouble), "all of them too old");
 }
 
 /* ---- requests ---- */

@@ -153,7 +153,7 @@ Test(reader, without_a_usable_key_it_says_why_and_when) {
     cr_assert_eq(kb_last_error(reader), KB_EEXHAUSTED);
     uint64_t in_ms = kb_recovers_in_ms(reader);
     cr_assert(in_ms > 40000 && in_ms <= 50000, "%lu", in_ms);
-    board_set_guarded(&fixture.board, true);
+    board_set_flags(&fixture.board, KB_BOARD_GUARDED);
     fixture_pool_announce(&fixture);
     cr_assert_null(kb_current(reader));
     cr_assert_eq(kb_last_error(reader), KB_EGUARDED);

@@ -327,7 +327,7 @@ Test(query, health_counts_what_the_board_says) {
     fixture_pool_set(&fixture, 1, KB_STATUS_COOLING, fixture_now_ms() + 50000);
     fixture_pool_set(&fixture, 2, KB_STATUS_COOLING, 1);
     fixture_pool_set(&fixture, 3, KB_STATUS_DISABLED, 0);
-    board_set_guarded(&fixture.board, true);
+    board_set_flags(&fixture.board, KB_BOARD_GUARDED);
     cr_assert_eq(kb_health(reader, &info), 0);
     cr_assert_eq(info.size, sizeof info);
     cr_assert_eq(info.broker_alive, 1);

@@ -191,7 +191,7 @@ Test(report, a_stale_report_is_sent_but_skips_nothing) {
 }
 
 Test(report, the_guard_turns_mass_failures_into_patience) {
-    board_set_guarded(&fixture.board, true);
+    board_set_flags(&fixture.board, KB_BOARD_GUARDED);
     cr_assert_eq(report(1, KB_INVALID, 0), KB_RETRY_LATER);
     cr_assert_eq(report(1, KB_INVALID, 1000), KB_RETRY_LATER);
     cr_assert_eq(report(1, KB_RATE, KB_NO_HINT), KB_RETRY_LATER);
@@ -231,6 +231,28 @@ Test(report, success_is_told_only_of_keys_in_backoff_and_not_often) {
     fixture_sleep_ms(120);
     report(2, KB_SUCCESS, 0);
     cr_assert_eq(receive(fd).key_id, 2);
+    close(fd);
+    close(listener);
+}
+
+Test(report, two_keys_in_backoff_do_not_make_each_other_talkative) {
+    int listener = fixture_pool_listen(&fixture);
+    for (uint32_t slot = 0; slot < 100; slot++) {
+        fixture.entries[slot].backoff = 1;
+        fixture_pool_set_silently(&fixture, slot, KB_STATUS_NORMAL, 0);
+    }
+    fixture_pool_announce(&fixture);
+    uint64_t begun_ms = fixture_now_ms();
+    for (int i = 0; i < 200; i++) {
+        report(1, KB_SUCCESS, 0);
+        report(1 + KBI_SUCCESSES, KB_SUCCESS, 0);
+    }
+    uint64_t most = 2 * (1 + (fixture_now_ms() - begun_ms) / 100 + 1);
+    int fd = accept_one(listener);
+    uint64_t heard = 0;
+    for (; !is_silent(fd); heard++)
+        receive(fd);
+    cr_assert(heard >= 1 && heard <= most, "%lu", heard);
     close(fd);
     close(listener);
 }

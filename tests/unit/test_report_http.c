@@ -161,7 +161,7 @@ Test(report_http, a_report_that_nobody_hears_is_queued_and_a_late_one_stale) {
     fixture_pool_set_silently(&fixture, 1, KB_STATUS_NORMAL, 0);
     report(2, 401, NULL, NULL);
     cr_assert(info.stale);
-    board_set_guarded(&fixture.board, true);
+    board_set_flags(&fixture.board, KB_BOARD_GUARDED);
     cr_assert_eq(report(3, 401, NULL, NULL), KB_RETRY_LATER);
     cr_assert(info.guarded);
 }
@@ -272,14 +272,45 @@ Test(report_http, keys_at_an_endpoint_in_trouble_are_tried_after_all_others) {
     cr_assert_eq(kb_next(reader, &pinned)->id, 2, "a pin is stronger");
 }
 
+Test(report_http, a_worker_that_only_asks_for_the_current_key_leaves_a_dead_endpoint) {
+    cr_assert_eq(kb_current(reader)->id, 1);
+    cr_assert_eq(report(1, 0, NULL, NULL), KB_NEXT_KEY);
+    cr_assert_eq(kb_current(reader)->id, 3, "with no broker to ask");
+    cr_assert_eq(kb_current(reader)->id, 3);
+    fixture_pool_announce(&fixture);
+    cr_assert_eq(kb_current(reader)->id, 3, "the broker's own choice knows nothing of it");
+    fixture_pool_set(&fixture, 2, KB_STATUS_ERROR, 0);
+    cr_assert_eq(kb_current(reader)->id, 4);
+    cr_assert_eq(report(4, 503, NULL, NULL), KB_RETRY_LATER);
+    cr_assert_eq(kb_current(reader)->id, 1, "in trouble is better than none");
+    report(1, 200, NULL, NULL);
+    cr_assert_eq(kb_current(reader)->id, 1, "and it works again");
+    fixture_pool_set(&fixture, 0, KB_STATUS_ERROR, 0);
+    cr_assert_eq(kb_current(reader)->id, 2);
+    fixture_pool_set(&fixture, 1, KB_STATUS_ERROR, 0);
+    cr_assert_eq(kb_current(reader)->id, 4, "the last one left");
+}
+
+Test(report_http, the_current_key_goes_back_when_the_trouble_is_over) {
+    cr_assert_eq(report(1, 0, NULL, NULL), KB_NEXT_KEY);
+    cr_assert_eq(kb_current(reader)->id, 3);
+    cr_assert_eq(reader->valid_until_ms, reader->troubles.until_ms);
+    cr_assert_eq(report(3, 0, NULL, NULL), KB_RETRY_LATER);
+    cr_assert_eq(kb_current(reader)->id, 1);
+    /* As if ten seconds had passed for the second endpoint. */
+    reader->troubles.troubles[1].until_ms = 1;
+    kbi_reader_stir(reader);
+    cr_assert_eq(kb_current(reader)->id, 3);
+}
+
 Test(report_http, trouble_ends_after_ten_seconds) {
     uint64_t now_ms = fixture_now_ms();
     report(1, 503, NULL, NULL);
     uint64_t until_ms = reader->troubles.until_ms;
     cr_assert(until_ms >= now_ms + 10000 && until_ms <= fixture_now_ms() + 10000);
     uint64_t endpoint = kbi_catalog_endpoint(reader->catalog, 1);
-    cr_assert(kbi_trouble_has(&reader->troubles, endpoint, until_ms - 1));
-    cr_assert_not(kbi_trouble_has(&reader->troubles, endpoint, until_ms));
+    cr_assert(kbi_trouble_until(&reader->troubles, endpoint, until_ms - 1));
+    cr_assert_not(kbi_trouble_until(&reader->troubles, endpoint, until_ms));
 }
 
 Test(report_http, a_success_ends_trouble_and_is_told_once) {
@@ -305,13 +336,35 @@ Test(report_http, a_success_ends_trouble_and_is_told_once) {
     close(listener);
 }
 
+Test(report_http, a_success_is_told_when_another_workers_failures_are_in_doubt) {
+    int listener = fixture_pool_listen(&fixture);
+    report(1, 200, NULL, NULL);
+    cr_assert_eq(poll(&(struct pollfd){ .fd = listener, .events = POLLIN }, 1, 0), 0);
+    board_set_flags(&fixture.board, KB_BOARD_DOUBTED);
+    for (int i = 0; i < 50; i++)
+        cr_assert_eq(report(1, 200, NULL, NULL), KB_OK);
+    int fd = accept_one(listener);
+    struct kb_report_message message = receive(fd);
+    cr_assert_eq(message.outcome, KB_SUCCESS);
+    cr_assert_eq(message.key_id, 1);
+    cr_assert_eq(message.count, 1);
+    board_set_flags(&fixture.board, 0);
+    fixture_sleep_ms(110);
+    while (!is_silent(fd)) /* 50 calls may take longer than 100 ms on a busy machine */
+        receive(fd);
+    report(1, 200, NULL, NULL);
+    cr_assert(is_silent(fd), "nobody asks any more");
+    close(fd);
+    close(listener);
+}
+
 Test(report_http, the_table_of_troubles_is_bounded) {
     struct troubles troubles = { 0 };
     for (uint64_t endpoint = 1; endpoint <= KBI_TROUBLES + 1; endpoint++)
         kbi_trouble_add(&troubles, endpoint, 1000 * endpoint);
-    cr_assert_not(kbi_trouble_has(&troubles, 1, 1), "the first to end gave way");
+    cr_assert_not(kbi_trouble_until(&troubles, 1, 1), "the first to end gave way");
     for (uint64_t endpoint = 2; endpoint <= KBI_TROUBLES + 1; endpoint++)
-        cr_assert(kbi_trouble_has(&troubles, endpoint, 1000 * endpoint));
+        cr_assert(kbi_trouble_until(&troubles, endpoint, 1000 * endpoint));
     kbi_trouble_clear(&troubles, KBI_TROUBLES + 1);
     cr_assert_eq(troubles.until_ms, 1000 * KBI_TROUBLES + KBI_TROUBLE_MS);
 }
@@ -325,9 +378,17 @@ Test(report_http_spread, trouble_is_left_out_of_the_shares, .init = spread_setup
     cr_assert_eq(report(1, 503, NULL, NULL), KB_NEXT_KEY);
     for (int i = 0; i < 200; i++)
         cr_assert_geq(next_id(), 3);
+    for (int i = 0; i < 200; i++)
+        cr_assert_geq(kb_current(reader)->id, 3);
     kb_attempt attempt = KB_ATTEMPT_INIT;
     for (int i = 0; i < KEYS; i++)
         cr_assert_eq(kb_next(reader, &attempt)->id >= 3, i < 2);
+    cr_assert_eq(report(3, 503, NULL, NULL), KB_RETRY_LATER);
+    unsigned counts[KEYS + 1] = { 0 };
+    for (int i = 0; i < 400; i++)
+        counts[kb_current(reader)->id]++;
+    for (int i = 1; i <= KEYS; i++)
+        cr_assert_gt(counts[i], 20, "all in trouble: all share again");
 }
 
 static void one_endpoint_setup(void) {
@@ -339,6 +400,13 @@ Test(report_http_alone, with_one_endpoint_an_outage_means_patience, .init = one_
     cr_assert_eq(report(1, 503, NULL, NULL), KB_RETRY_LATER);
     cr_assert_eq(report(1, 0, NULL, NULL), KB_RETRY_LATER);
     cr_assert_eq(next_id(), 1);
+    cr_assert_eq(kb_current(reader)->id, 1);
+    cr_assert_eq(reader->valid_until_ms, KBI_NEVER, "there is nothing to come back to");
+    kb_close(reader);
+    reader = fixture_pool_reader(&fixture);
+    board_set_flags(&fixture.board, KB_BOARD_DOUBTED);
+    report(1, 200, NULL, NULL);
+    cr_assert(!info.sent && !info.queued, "it would not matter: no endpoint can be left");
 }
 
 Test(report_http, random_answers_are_survived_and_mistakes_cost_nothing) {
