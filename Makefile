@@ -66,6 +66,9 @@ TEST_PC := criterion libmicrohttpd
 DEB_BUILD := gcc libc6-dev make pkg-config liburing-dev liblmdb-dev libsodium-dev libjansson-dev \
              libsmartcols-dev libedit-dev libcurl4-openssl-dev libxxhash-dev
 DEB_TEST := libcriterion-dev libmicrohttpd-dev
+# What the bench compares with. It builds without, and says what it could not measure.
+DEB_BENCH := redis-server libhiredis-dev memcached libmemcached-dev gnuplot-nox valgrind
+PEER_PC := hiredis libmemcached
 DEB_CI := clang clang-tidy clang-format libclang-rt-14-dev
 
 # pkg-config is asked when a recipe first needs the answer: `make deps` may install it before.
@@ -76,6 +79,7 @@ CLIENT_LIBS = $(call lazy,CLIENT_LIBS,--libs lmdb jansson)
 CLI_LIBS = $(call lazy,CLI_LIBS,--libs smartcols libedit jansson)
 WORKER_LIBS = $(call lazy,WORKER_LIBS,--libs libcurl jansson)
 STANDIN_LIBS = $(call lazy,STANDIN_LIBS,--libs libmicrohttpd)
+PEER_LIBS = $(foreach library,$(PEER_PC),$(shell pkg-config --libs $(library) 2>/dev/null))
 TEST_LIBS = $(call lazy,TEST_LIBS,--libs criterion)
 
 # ---- flags -----------------------------------------------------------------------------------
@@ -338,8 +342,14 @@ run: $(PROGRAMS_plain) ## the broker in the foreground, its state in build/run
 # kb_current is measured in the static and in the shared library, each beside a reference function
 # that is called the same way.
 BENCH := $(addprefix build/bench/,bench_keybroker bench_hotpath_static bench_hotpath_shared)
-build/bench/bench_keybroker: $(call objects,plain,bench/bench_keybroker.c $(BENCH_COMMON)) build/libkeybroker.a
-	$(call link,plain,$(CLIENT_LIBS))
+build/bench/bench_keybroker: $(call objects,plain,bench/bench_keybroker.c $(BENCH_COMMON)) build/libkeybroker.a build/bench/.peers
+	$(call link,plain,$(CLIENT_LIBS) $(PEER_LIBS))
+# Compiled and linked again when a peer's client library came or went.
+build/bench/.peers: FORCE | check
+	@mkdir -p $(@D)
+	@for library in $(PEER_PC); do pkg-config --modversion $$library 2>/dev/null || echo none; done >$@.now; \
+	  cmp -s $@.now $@ || cp $@.now $@
+$(call objects,plain,bench/redis.c bench/memcache.c): build/bench/.peers
 HOTPATH_SRC := bench/bench_hotpath.c bench/sample.c
 build/bench/bench_hotpath_static: $(call objects,plain,$(HOTPATH_SRC) bench/reference.c) build/libkeybroker.a
 	$(call link,plain,$(CLIENT_LIBS))

@@ -15,6 +15,8 @@
 #include "failover.h"
 #include "footprint.h"
 #include "hotpath.h"
+#include "peers.h"
+#include "plot.h"
 #include "result.h"
 #include "throughput.h"
 
@@ -64,9 +66,14 @@ int main(int argc, char **argv) {
         run(build, quick, run_throughput);
     snprintf(path, sizeof path, "%s/bench.json", build);
     bool written = result_write_json(path);
+    snprintf(path, sizeof path, "%s/bench/plots", build);
+    unsigned plots = plot_write(path);
+    if (plots > 0)
+        printf("\n%u plots in %s\n", plots, path);
+    peers_stop();
     unsigned failed = result_finish();
     if (!written)
-        sample_die("cannot write %s", path);
+        sample_die("cannot write %s/bench.json", build);
     if (quick && failed > 0)
         sample_die("%u ratios are far beyond their targets", failed);
     return 0;

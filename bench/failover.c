@@ -287,16 +287,12 @@ static const struct variant VARIANTS[] = {
 
 static void tell(const struct variant *variant, const char *what, double *relays, double *brokers,
                  unsigned rounds, double target, double limit) {
-    double ratios[ROUNDS_MAX];
-    for (unsigned i = 0; i < rounds; i++)
-        ratios[i] = brokers[i] / relays[i];
-    struct result result = { .unit = "us",
-                             .figure = sample_spread(brokers, rounds).median,
-                             .reference = sample_spread(relays, rounds).median,
-                             .judged = sample_spread(ratios, rounds),
-                             .target = target,
-                             .limit = limit };
-    snprintf(result.name, sizeof result.name, "%s, %s, %s", what, variant->what, variant->loop);
+    char id[128], name[112];
+    snprintf(name, sizeof name, "%s, %s, %s", what, variant->what, variant->loop);
+    snprintf(id, sizeof id, "failover.%s", name);
+    struct result result = result_against(id, name, "us", brokers, relays, rounds);
+    result.target = target;
+    result.limit = limit;
     result_add(&result);
 }
 
@@ -335,7 +331,7 @@ static void measure(struct rig *rig, const struct variant *variant, bool quick) 
     struct contest *contest = contest_new(rig, pool);
     bench_first(contest, variant->benched);
     if (variant->sync_delay_ms)
-        rig_slow_disk(rig, variant->sync_delay_ms);
+        rig_delay_syncs(rig, variant->sync_delay_ms * 1000);
     uint64_t syncs = atomic_load(&rig->disk->syncs_begun);
     for (unsigned i = 0; i < rounds + 1; i++) { /* the first is to warm up */
         static double relay_us[FAILOVERS_MAX], broker_us[FAILOVERS_MAX];
@@ -348,7 +344,7 @@ static void measure(struct rig *rig, const struct variant *variant, bool quick) 
     }
     if (variant->sync_delay_ms && atomic_load(&rig->disk->syncs_begun) == syncs)
         sample_die("the slow disk was never used");
-    rig_slow_disk(rig, 0);
+    rig_delay_syncs(rig, 0);
     rig->slow_disk_ready = false;
     tell(variant, "p50", relay_p50, broker_p50, rounds, 1.4, 3);
     tell(variant, "p99", relay_p99, broker_p99, rounds, 3, 0);

@@ -7,14 +7,6 @@
 enum { KEYS = 10000, STARTS = 7, PICKS = 200000 };
 #define MIB (1024.0 * 1024.0)
 
-static void tell(const char *name, const char *unit, struct spread_of figure, double target) {
-    struct result result = {
-        .unit = unit, .figure = figure.median, .judged = figure, .target = target
-    };
-    snprintf(result.name, sizeof result.name, "%s", name);
-    result_add(&result);
-}
-
 static double reader_kib(const struct rig *rig, const char *pool) {
     char command[800];
     unsigned long long bytes;
@@ -31,7 +23,7 @@ static void measure_reader(const struct rig *rig, const char *pool, const char *
     double kib[3];
     for (int i = 0; i < 3; i++)
         kib[i] = reader_kib(rig, pool);
-    tell(name, "KiB", sample_spread(kib, 3), 256);
+    result_add_figure(name, name, "KiB", kib, 3, 256, false);
 }
 
 void footprint_measure(struct rig *rig) {
@@ -50,10 +42,12 @@ void footprint_measure(struct rig *rig) {
         if (i < STARTS - 1)
             rig_stop(rig);
     }
-    tell("broker's private memory after the start", "MiB", sample_spread(memory_mib, STARTS), 40);
-    tell("broker's private memory after an import of all keys", "MiB",
-         (struct spread_of){ after_import, after_import, after_import }, 40);
-    tell("start to ready", "ms", sample_spread(ready_ms, STARTS), 300);
+    result_add_figure("footprint.memory", "broker's private memory after the start", "MiB",
+                      memory_mib, STARTS, 40, false);
+    result_add_figure("footprint.memory_after_import",
+                      "broker's private memory after an import of all keys", "MiB", &after_import,
+                      1, 40, false);
+    result_add_figure("footprint.ready", "start to ready", "ms", ready_ms, STARTS, 300, false);
     measure_reader(rig, "many", "a worker's private memory for a reader, priority");
     rig_make_pool(rig, "many-spread", "spread", KEYS, "");
     measure_reader(rig, "many-spread", "a worker's private memory for a reader, spread");

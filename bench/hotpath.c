@@ -45,13 +45,16 @@ static void measure(const struct rig *rig, const char *library, const struct poo
                           &ratio.low, &ratio.high) != 5)
         sample_die("failed: %s", command);
     pclose(output);
-    struct result result = { .unit = "ns",
-                             .figure = current,
-                             .reference = reference,
-                             .judged = ratio,
+    char name[160];
+    snprintf(name, sizeof name, "%s, %s%s", library, pool->what, suffix);
+    struct result result = { .id = name,
+                             .name = name,
+                             .unit = "ns",
+                             .figure = { current, current, current },
+                             .reference = { reference, reference, reference },
+                             .ratio = ratio,
                              .target = pool->target,
                              .limit = pool->target > 0 && pool->target < 2 ? 2 : 0 };
-    snprintf(result.name, sizeof result.name, "%s, %s%s", library, pool->what, suffix);
     result_add(&result);
 }
 
@@ -61,7 +64,7 @@ static void count_instructions(const struct rig *rig, const char *library,
     unsigned long long collected = 0;
     snprintf(name, sizeof name, "%s, %s: instructions a call", library, pool->what);
     if (system("command -v valgrind >/dev/null 2>&1") != 0) {
-        result_skip(name, "valgrind is not installed");
+        result_skip(name, name, "valgrind is not installed");
         return;
     }
     snprintf(command, sizeof command,
@@ -77,16 +80,12 @@ static void count_instructions(const struct rig *rig, const char *library,
     if (output)
         pclose(output);
     if (collected == 0) {
-        result_skip(name, "callgrind counted nothing");
+        result_skip(name, name, "callgrind counted nothing");
         return;
     }
     double each = (double)collected / (COUNTED_CALLS + 1);
-    struct result result = { .unit = "",
-                             .figure = each,
-                             .judged = { each, each, each },
-                             .target = pool->target > 0 && pool->target < 2 ? 10 : 0 };
-    snprintf(result.name, sizeof result.name, "%s", name);
-    result_add(&result);
+    result_add_figure(name, name, "", &each, 1, pool->target > 0 && pool->target < 2 ? 10 : 0,
+                      false);
 }
 
 static void disable_default_key(const struct rig *rig, const char *pool) {

@@ -23,7 +23,7 @@ struct rig {
     char runtime[64]; /* short: sockets lie below it */
     int notify;
     pid_t broker;         /* 0 = none runs */
-    bool slow_disk_ready; /* start brokers so that rig_slow_disk works on them */
+    bool slow_disk_ready; /* start brokers so that rig_delay_syncs works on them */
     struct slow_disk *disk;
 };
 
@@ -40,7 +40,8 @@ uint64_t rig_start(struct rig *rig, const char *loop);
 void rig_stop(struct rig *rig);
 void rig_kill(struct rig *rig); /* as a crash would */
 
-void rig_slow_disk(struct rig *rig, unsigned sync_delay_ms);
+/* From now on every sync of the store takes so much longer; 0 = none. Needs slow_disk_ready. */
+void rig_delay_syncs(struct rig *rig, unsigned delay_us);
 
 struct rig_admin rig_admin_open(const struct rig *rig);
 void rig_admin_close(struct rig_admin *admin);

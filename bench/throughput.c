@@ -24,11 +24,7 @@ enum {
 };
 
 static void tell(const char *name, const char *unit, double *values, unsigned count) {
-    struct result result = { .unit = unit };
-    snprintf(result.name, sizeof result.name, "%s", name);
-    result.judged = sample_spread(values, count);
-    result.figure = result.judged.median;
-    result_add(&result);
+    result_add_figure(name, name, unit, values, count, 0, false);
 }
 
 /* ---- reports ---- */
