@@ -19,6 +19,7 @@
 #include "plot.h"
 #include "result.h"
 #include "throughput.h"
+#include "wake.h"
 
 static bool is_wanted(int argc, char **argv, const char *section, bool by_default) {
     bool any = false;
@@ -60,6 +61,12 @@ int main(int argc, char **argv) {
         run(build, quick, classify_measure);
     if (is_wanted(argc, argv, "failover", true))
         run(build, quick, failover_measure);
+    if (is_wanted(argc, argv, "busy", !quick))
+        run(build, quick, failover_measure_busy);
+    if (is_wanted(argc, argv, "wake", !quick))
+        run(build, quick, wake_measure);
+    if (is_wanted(argc, argv, "peers", !quick))
+        run(build, quick, failover_measure_peers);
     if (is_wanted(argc, argv, "footprint", !quick))
         run(build, quick, run_footprint);
     if (is_wanted(argc, argv, "throughput", !quick))
