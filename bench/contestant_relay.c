@@ -78,6 +78,7 @@ static uint64_t relay_report(struct contestant *contestant) {
 static struct contestant *relay_free(struct contestant *contestant) {
     struct relay *relay = (struct relay *)contestant;
     close(relay->fd);
+    kill(relay->pid, SIGKILL); /* other children may have inherited the descriptor */
     waitpid(relay->pid, NULL, 0);
     munmap(relay->word, sizeof *relay->word);
     free(relay);
