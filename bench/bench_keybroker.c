@@ -20,6 +20,7 @@
 #include "result.h"
 #include "throughput.h"
 #include "wake.h"
+#include "wasted.h"
 
 static bool is_wanted(int argc, char **argv, const char *section, bool by_default) {
     bool any = false;
@@ -67,6 +68,8 @@ int main(int argc, char **argv) {
         run(build, quick, wake_measure);
     if (is_wanted(argc, argv, "peers", !quick))
         run(build, quick, failover_measure_peers);
+    if (is_wanted(argc, argv, "wasted", !quick))
+        run(build, quick, wasted_measure);
     if (is_wanted(argc, argv, "footprint", !quick))
         run(build, quick, run_footprint);
     if (is_wanted(argc, argv, "throughput", !quick))

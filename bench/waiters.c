@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -141,10 +140,8 @@ struct waiters *waiters_new(struct rig *rig, const char *pool, unsigned count, b
             sample_die("fork: %s", strerror(errno));
         if (waiters->pids[i] > 0)
             continue;
-        cpu_set_t all;
-        memset(&all, 0xff, sizeof all);
         if (everywhere)
-            sched_setaffinity(0, sizeof all, &all);
+            sample_unpin(0);
         else
             sample_pin(CPU_WORKING);
         be_waiter(waiters, i);
