@@ -37,6 +37,13 @@ void sample_pin(unsigned cpu) {
         sample_die("cannot stay on processor %u: %s", cpu, strerror(errno));
 }
 
+void sample_unpin(void) {
+    cpu_set_t set;
+    memset(&set, 0xff, sizeof set);
+    if (sched_setaffinity(0, sizeof set, &set) < 0)
+        sample_die("cannot use every processor: %s", strerror(errno));
+}
+
 /* Exact where the process may be looked into; else the kernel's running count, which may be some
  * pages off. */
 uint64_t sample_private_bytes(pid_t pid) {
