@@ -26,7 +26,8 @@ static void measure_reader(const struct rig *rig, const char *pool, const char *
     result_add_figure(name, name, "KiB", kib, 3, 256, false);
 }
 
-void footprint_measure(struct rig *rig) {
+void footprint_measure(struct rig *rig, bool quick) {
+    (void)quick;
     double ready_ms[STARTS], memory_mib[STARTS];
 
     result_section("10,000 keys: memory and start");

@@ -5,9 +5,11 @@
 #ifndef BENCH_FOOTPRINT_H
 #define BENCH_FOOTPRINT_H
 
+#include <stdbool.h>
+
 #include "rig.h"
 
 /* Starts and stops brokers on the rig, which has none running. */
-void footprint_measure(struct rig *rig);
+void footprint_measure(struct rig *rig, bool quick);
 
 #endif

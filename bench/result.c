@@ -124,8 +124,14 @@ void result_add_figure(const char *id, const char *name, const char *unit, doubl
     result_add(&result);
 }
 
-struct result result_against(const char *id, const char *name, const char *unit, double *figures,
-                             double *references, unsigned rounds) {
+static struct spread_of spread_of_rounds(const double *values, unsigned rounds) {
+    double copy[RESULT_ROUNDS_MAX];
+    memcpy(copy, values, rounds * sizeof *values);
+    return sample_spread(copy, rounds);
+}
+
+struct result result_against(const char *id, const char *name, const char *unit,
+                             const double *figures, const double *references, unsigned rounds) {
     double ratios[RESULT_ROUNDS_MAX];
     if (rounds > RESULT_ROUNDS_MAX)
         sample_die("%s: more rounds than fit", id);
@@ -134,9 +140,9 @@ struct result result_against(const char *id, const char *name, const char *unit,
     return (struct result){ .id = id,
                             .name = name,
                             .unit = unit,
-                            .figure = sample_spread(figures, rounds),
-                            .reference = sample_spread(references, rounds),
-                            .ratio = sample_spread(ratios, rounds) };
+                            .figure = spread_of_rounds(figures, rounds),
+                            .reference = spread_of_rounds(references, rounds),
+                            .ratio = spread_of_rounds(ratios, rounds) };
 }
 
 /* ---- latencies ---- */
@@ -157,20 +163,17 @@ void result_add_latency(const struct result_latency *latency) {
         sample_die("%s: not as many rounds of the reference", latency->id);
     for (int i = 0; i < RESULT_PERCENTILES; i++) {
         char id[120], name[160];
-        struct result_rounds figures = *latency->figures, references = { 0 };
         struct result result;
         snprintf(id, sizeof id, "%s.%s", latency->id, ENDS[i]);
         snprintf(name, sizeof name, "%s, %s", latency->name, ENDS[i]);
-        if (latency->references) {
-            references = *latency->references;
-            result =
-                result_against(id, name, latency->unit, figures.at[i], references.at[i], rounds);
-        } else {
+        if (latency->references)
+            result = result_against(id, name, latency->unit, latency->figures->at[i],
+                                    latency->references->at[i], rounds);
+        else
             result = (struct result){ .id = id,
                                       .name = name,
                                       .unit = latency->unit,
-                                      .figure = sample_spread(figures.at[i], rounds) };
-        }
+                                      .figure = spread_of_rounds(latency->figures->at[i], rounds) };
         result.by_figure = latency->figure_targets[i] > 0;
         result.target = result.by_figure ? latency->figure_targets[i] : latency->targets[i];
         result.limit = latency->limits[i];

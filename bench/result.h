@@ -28,9 +28,9 @@ void result_add(const struct result *result);
  */
 void result_add_figure(const char *id, const char *name, const char *unit, double *rounds,
                        unsigned count, double target, bool at_least);
-/* figure[i] / reference[i] for each round; sorts both. */
-struct result result_against(const char *id, const char *name, const char *unit, double *figures,
-                             double *references, unsigned rounds);
+/* figures[i] / references[i] for each round. */
+struct result result_against(const char *id, const char *name, const char *unit,
+                             const double *figures, const double *references, unsigned rounds);
 
 /* ---- latencies: a row for each percentile ---- */
 

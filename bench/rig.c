@@ -50,10 +50,11 @@ static void open_notify(struct rig *rig) {
         sample_die("notification socket: %s", strerror(errno));
 }
 
-void rig_open(struct rig *rig, const char *build) {
+static void open_with_state(struct rig *rig, const char *build, const char *parent,
+                            const char *name) {
     *rig = (struct rig){ .notify = -1 };
     snprintf(rig->build, sizeof rig->build, "%s", build);
-    path_in(rig->state, sizeof rig->state, build, "bench-state.XXXXXX");
+    path_in(rig->state, sizeof rig->state, parent, name);
     snprintf(rig->runtime, sizeof rig->runtime, "/dev/shm/keybroker-bench.XXXXXX");
     if (!mkdtemp(rig->state))
         sample_die("%s: %s", rig->state, strerror(errno));
@@ -62,6 +63,14 @@ void rig_open(struct rig *rig, const char *build) {
     janitor_start((const char *[]){ rig->state, rig->runtime, NULL });
     open_disk(rig);
     open_notify(rig);
+}
+
+void rig_open(struct rig *rig, const char *build) {
+    open_with_state(rig, build, build, "bench-state.XXXXXX");
+}
+
+void rig_open_in_memory(struct rig *rig, const char *build) {
+    open_with_state(rig, build, "/dev/shm", "keybroker-bench-state.XXXXXX");
 }
 
 void rig_close(struct rig *rig) {
@@ -220,6 +229,17 @@ void rig_admin_take(struct rig_admin *admin, char *text, size_t size) {
         sample_die("the broker closed the admin connection");
     if (text)
         text[used] = '\0';
+}
+
+double rig_metric(struct rig_admin *admin, const char *beginning) {
+    static char text[256 * 1024];
+    double sum = 0;
+    rig_admin_send(admin, "show metrics\n");
+    rig_admin_take(admin, text, sizeof text);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+        if (strncmp(line, beginning, strlen(beginning)) == 0)
+            sum += strtod(strrchr(line, ' '), NULL);
+    return sum;
 }
 
 void rig_enable(struct rig *rig, const char *pool, const uint64_t *ids, size_t count) {

@@ -37,11 +37,11 @@ void sample_pin(unsigned cpu) {
         sample_die("cannot stay on processor %u: %s", cpu, strerror(errno));
 }
 
-void sample_unpin(pid_t pid) {
+void sample_unpin(void) {
     cpu_set_t set;
     memset(&set, 0xff, sizeof set);
-    if (sched_setaffinity(pid, sizeof set, &set) < 0)
-        sample_die("cannot be on all processors: %s", strerror(errno));
+    if (sched_setaffinity(0, sizeof set, &set) < 0)
+        sample_die("cannot use every processor: %s", strerror(errno));
 }
 
 /* Exact where the process may be looked into; else the kernel's running count, which may be some

@@ -22,7 +22,7 @@ uint64_t
 sample_busy_ns(void); /* processor time of this thread: others on the machine don't count */
 void sample_sleep_us(unsigned us);
 void sample_pin(unsigned cpu); /* nothing on a machine with a single processor */
-void sample_unpin(pid_t pid);  /* that process, 0 = this one, may be anywhere again */
+void sample_unpin(void);
 
 /* Private memory of a process; 0 = not to be seen. */
 uint64_t sample_private_bytes(pid_t pid);

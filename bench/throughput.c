@@ -150,7 +150,8 @@ static void measure_publishing(struct rig *rig, unsigned keys) {
     tell(label, "ms", add_ms, ADDS);
 }
 
-void throughput_measure(struct rig *rig) {
+void throughput_measure(struct rig *rig, bool quick) {
+    (void)quick;
     result_section("what the broker takes");
     rig_start(rig, "io_uring");
     rig_make_pool(rig, "reports", "priority", 10, "");

@@ -8,6 +8,6 @@
 #include "rig.h"
 
 /* Starts and stops brokers on the rig, which has none running. */
-void throughput_measure(struct rig *rig);
+void throughput_measure(struct rig *rig, bool quick);
 
 #endif

@@ -6,11 +6,8 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -20,30 +17,17 @@
 enum { ANSWER_MAX = 512 * 1024 };
 
 void vendor_start(struct vendor *vendor, const char *build) {
-    char program[600], line[128] = "";
-    int pipes[2];
+    char program[600], line[128];
     snprintf(program, sizeof program, "%s/vendor_standin", build);
-    if (pipe(pipes) < 0 || (vendor->pid = fork()) < 0)
-        sample_die("%s: %s", program, strerror(errno));
-    if (vendor->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        dup2(pipes[1], STDOUT_FILENO);
-        close(pipes[0]);
-        close(pipes[1]);
-        execl(program, program, (char *)NULL);
-        _exit(127);
-    }
-    close(pipes[1]);
-    FILE *out = fdopen(pipes[0], "re");
-    if (!out || !fgets(line, sizeof line, out) ||
+    vendor->child = child_start((const char *[]){ program, NULL }, false);
+    if (!child_line(&vendor->child, line, sizeof line) ||
         sscanf(line, "http://127.0.0.1:%u", &vendor->port) != 1)
         sample_die("%s does not start", program);
-    fclose(out);
 }
 
 void vendor_stop(struct vendor *vendor) {
-    kill(vendor->pid, SIGTERM);
-    waitpid(vendor->pid, NULL, 0);
+    kill(vendor->child.pid, SIGTERM);
+    child_end(&vendor->child);
 }
 
 /* The answer's body, which holds until the next call. */

@@ -6,10 +6,11 @@
 #define BENCH_VENDOR_H
 
 #include <stdint.h>
-#include <sys/types.h>
+
+#include "child.h"
 
 struct vendor {
-    pid_t pid;
+    struct child child;
     unsigned port;
 };
 

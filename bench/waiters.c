@@ -141,7 +141,7 @@ struct waiters *waiters_new(struct rig *rig, const char *pool, unsigned count, b
         if (waiters->pids[i] > 0)
             continue;
         if (everywhere)
-            sample_unpin(0);
+            sample_unpin();
         else
             sample_pin(CPU_WORKING);
         be_waiter(waiters, i);

@@ -286,13 +286,19 @@ static void measure(struct rig *rig, const struct vendor *vendor, const struct s
         result_fail(id, text, "while other keys were usable");
 }
 
+static void free_of_processors(pid_t pid) {
+    cpu_set_t set;
+    memset(&set, 0xff, sizeof set);
+    if (sched_setaffinity(pid, sizeof set, &set) < 0)
+        sample_die("cannot use every processor: %s", strerror(errno));
+}
+
 void wasted_measure(struct rig *rig, bool quick) {
     struct vendor vendor;
     result_section("what a key that runs out costs (reference: workers who each find out)");
-    sample_unpin(0);
     vendor_start(&vendor, rig->build);
     rig_start(rig, "io_uring");
-    sample_unpin(rig->broker);
+    free_of_processors(rig->broker);
     for (size_t i = 0; i < (quick ? 1 : sizeof SIZES / sizeof *SIZES); i++)
         measure(rig, &vendor, &SIZES[i]);
     rig_stop(rig);
