@@ -96,15 +96,15 @@ static const struct scenario BUSY[] = {
       .loop = "io_uring",
       .waiters = 1000,
       .pause_us = 20000,
-      .turn = 50,
-      .failovers = 50 },
+      .turn = 40,
+      .failovers = 40 },
     { .id = "storm",
       .what = "1,000 connections report it at once",
       .loop = "io_uring",
       .storm = 1000,
       .pause_us = 10000,
       .turn = 50,
-      .failovers = 100 },
+      .failovers = 50 },
 };
 
 /* Bench the first keys of the order by reports, no faster than the broker takes them: what a reader
