@@ -64,6 +64,18 @@ void vendor_control(const struct vendor *vendor, const char *format, ...) {
     ask(vendor, what);
 }
 
+/* Of a call's time stamps: when it began, for it began before it came anywhere. */
+static uint64_t first_of(const json_t *times) {
+    json_int_t first = INT64_MAX;
+    const json_t *time;
+    size_t i;
+    json_array_foreach(times, i, time) {
+        if (json_integer_value(time) < first)
+            first = json_integer_value(time);
+    }
+    return (uint64_t)first;
+}
+
 unsigned vendor_refused(const struct vendor *vendor, const char *api_key, uint64_t since_ns,
                         unsigned *ret_later) {
     char what[256];
@@ -74,8 +86,9 @@ unsigned vendor_refused(const struct vendor *vendor, const char *api_key, uint64
     json_t *refusals = json_loads(ask(vendor, what), 0, NULL);
     if (!refusals)
         sample_die("stand-in vendor: no list of refusals");
-    json_array_foreach(json_object_get(refusals, "at"), i, times) later +=
-        (uint64_t)json_integer_value(json_array_get(times, 1)) > since_ns;
+    json_array_foreach(json_object_get(refusals, "at"), i, times) {
+        later += first_of(times) > since_ns;
+    }
     unsigned count = (unsigned)json_integer_value(json_object_get(refusals, "refusals"));
     json_decref(refusals);
     *ret_later = later;
