@@ -275,9 +275,9 @@ static void measure(struct rig *rig, const struct vendor *vendor, const struct s
             failed[alone] += outcome.failed;
         }
     }
-    tell(size, "calls", "calls with a key that had run out", wasted[0], wasted[1]);
-    tell(size, "late", "… begun 1 ms after the first knew", late[0], late[1]);
-    tell(size, "next", "… by workers started afterwards", next[0], next[1]);
+    tell(size, "calls", "calls refused for the key that ran out", wasted[0], wasted[1]);
+    tell(size, "late", "of these, begun 1 ms after the first knew", late[0], late[1]);
+    tell(size, "next", "by workers that started afterwards", next[0], next[1]);
     char id[64], text[112];
     snprintf(id, sizeof id, "wasted.%s.failed", size->id);
     snprintf(text, sizeof text, "%s: user requests that failed", size->id);
