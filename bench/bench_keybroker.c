@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "changes.h"
 #include "classify.h"
 #include "failover.h"
 #include "footprint.h"
@@ -21,8 +22,8 @@
 #include "read_changes.h"
 #include "read_peers.h"
 #include "read_scale.h"
+#include "reports.h"
 #include "result.h"
-#include "throughput.h"
 
 struct section {
     const char *name;
@@ -31,10 +32,15 @@ struct section {
 };
 
 static const struct section SECTIONS[] = {
-    { "read", hotpath_measure, true },           { "read-changes", read_changes_measure, false },
-    { "read-scale", read_scale_measure, false }, { "read-peers", read_peers_measure, false },
-    { "classify", classify_measure, true },      { "failover", failover_measure, true },
-    { "footprint", footprint_measure, false },   { "throughput", throughput_measure, false },
+    { .name = "read", .measure = hotpath_measure, .in_quick = true },
+    { .name = "read-changes", .measure = read_changes_measure },
+    { .name = "read-scale", .measure = read_scale_measure },
+    { .name = "read-peers", .measure = read_peers_measure },
+    { .name = "classify", .measure = classify_measure, .in_quick = true },
+    { .name = "failover", .measure = failover_measure, .in_quick = true },
+    { .name = "reports", .measure = reports_measure },
+    { .name = "changes", .measure = changes_measure },
+    { .name = "footprint", .measure = footprint_measure },
 };
 enum { SECTION_COUNT = sizeof SECTIONS / sizeof *SECTIONS };
 
