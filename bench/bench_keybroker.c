@@ -16,9 +16,11 @@
 #include "failover.h"
 #include "footprint.h"
 #include "hotpath.h"
+#include "idle.h"
 #include "machine.h"
 #include "peers.h"
 #include "plot.h"
+#include "publishing.h"
 #include "read_changes.h"
 #include "read_peers.h"
 #include "read_scale.h"
@@ -40,7 +42,9 @@ static const struct section SECTIONS[] = {
     { .name = "failover", .measure = failover_measure, .in_quick = true },
     { .name = "reports", .measure = reports_measure },
     { .name = "changes", .measure = changes_measure },
+    { .name = "publishing", .measure = publishing_measure },
     { .name = "footprint", .measure = footprint_measure },
+    { .name = "idle", .measure = idle_measure },
 };
 enum { SECTION_COUNT = sizeof SECTIONS / sizeof *SECTIONS };
 

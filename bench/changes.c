@@ -13,8 +13,7 @@ enum { ROUNDS = 5, CLIENTS = 16, WINDOW = 16, SYNC_US = 300, ROUND_MS = 500 };
 enum kind { MIXED, SWITCH, NOTE, MOVE };
 
 static const char *const KIND_IDS[] = { "mixed", "switch", "note", "move" };
-static const char *const KIND_NAMES[] = { "disable, enable, note and move in turn",
-                                          "disable and enable in turn", "set a note", "move" };
+static const char *const KIND_NAMES[] = { "mixed", "disable and enable", "notes", "moves" };
 
 struct pool {
     const char *name;

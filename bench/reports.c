@@ -51,7 +51,7 @@ static void tell(const char *loop, const char *what, const char *id_end, double 
     snprintf(name, sizeof name, "%s, %s", what, loop);
     result_add_figure(id, name, "/s", per_second, ROUNDS, target, true);
     snprintf(id, sizeof id, "capacity.reports.%s.%s.each", loop, id_end);
-    snprintf(name, sizeof name, "%s, %s: broker's processor time of one", what, loop);
+    snprintf(name, sizeof name, "%s, %s: processor time of one", what, loop);
     result_add_figure(id, name, "us", each_us, ROUNDS, 0, false);
 }
 

@@ -27,7 +27,7 @@ static json_t *machine(void) {
 
 void result_section(const char *title) {
     snprintf(results.section, sizeof results.section, "%s", title);
-    printf("\n%s\n%-66s %-34s %11s  %-22s %9s\n", title, "", "figure (rounds)", "reference",
+    printf("\n%s\n%-76s %-34s %11s  %-22s %9s\n", title, "", "figure (rounds)", "reference",
            "ratio (rounds)", "target");
     fflush(stdout);
 }
@@ -68,7 +68,7 @@ static void print(const struct result *result) {
         snprintf(target, sizeof target, "%s %.6g%s%s",
                  result->at_least ? ">=" : "<=", result->target, result->by_figure ? " " : "",
                  result->by_figure ? result->unit : "");
-    printf("%-66s %-34s %11s  %-22s %9s %s\n", result->name, figure, reference, ratio, target,
+    printf("%-76s %-34s %11s  %-22s %9s %s\n", result->name, figure, reference, ratio, target,
            result->target <= 0 ? ""
            : is_met(result)    ? "met"
                                : "MISSED");
@@ -188,13 +188,13 @@ void result_add_latency(const struct result_latency *latency) {
 /* ---- the end ---- */
 
 void result_skip(const char *id, const char *name, const char *why) {
-    printf("%-66s %s: %s\n", name, "skipped", why);
+    printf("%-76s %s: %s\n", name, "skipped", why);
     fflush(stdout);
     json_object_set_new(row_new(id, name), "skipped", json_string(why));
 }
 
 void result_fail(const char *id, const char *name, const char *why) {
-    printf("%-66s %s: %s\n", name, "FAILED", why);
+    printf("%-76s %s: %s\n", name, "FAILED", why);
     fflush(stdout);
     json_object_set_new(row_new(id, name), "failed", json_string(why));
     results.missed++;
