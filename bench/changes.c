@@ -18,6 +18,7 @@ static const char *const KIND_NAMES[] = { "mixed", "disable and enable", "notes"
 struct pool {
     const char *name;
     unsigned keys;
+    const char *what;
 };
 
 struct contest {
@@ -87,19 +88,19 @@ static void measure(const struct contest *contest, const char *disk) {
                  contest->window);
     snprintf(id, sizeof id, "capacity.changes.%s.keys_%u.%s.clients_%u_%u", disk,
              contest->pool.keys, KIND_IDS[contest->kind], contest->clients, contest->window);
-    snprintf(name, sizeof name, "%u keys, %s, %s", contest->pool.keys, clients,
+    snprintf(name, sizeof name, "%s, %s, %s", contest->pool.what, clients,
              KIND_NAMES[contest->kind]);
     result_add_figure(id, name, "/s", per_second, ROUNDS, contest->target, true);
     snprintf(id, sizeof id, "capacity.changes.%s.keys_%u.%s.clients_%u_%u.per_commit", disk,
              contest->pool.keys, KIND_IDS[contest->kind], contest->clients, contest->window);
-    snprintf(name, sizeof name, "%u keys, %s: changes in a commit", contest->pool.keys, clients);
+    snprintf(name, sizeof name, "%s, %s: changes in a commit", contest->pool.what, clients);
     result_add_figure(id, name, "", per_commit, ROUNDS, 0, false);
 }
 
 static void measure_controlled(struct rig *rig) {
-    static const struct pool POOLS[] = { { "changes-1000", 1000 },
-                                         { "changes-10000", 10000 },
-                                         { "changes-65536", 65536 } };
+    static const struct pool POOLS[] = { { "changes-1000", 1000, "1,000 keys" },
+                                         { "changes-10000", 10000, "10,000 keys" },
+                                         { "changes-65536", 65536, "65,536 keys" } };
     result_section("durable changes, a disk that syncs in 0.3 ms");
     rig->slow_disk_ready = true;
     rig_start(rig, "io_uring");
@@ -120,7 +121,7 @@ static void measure_controlled(struct rig *rig) {
 
 void changes_measure(struct rig *rig, bool quick) {
     struct rig controlled;
-    const struct pool pool = { "changes-1000", 1000 };
+    const struct pool pool = { "changes-1000", 1000, "1,000 keys" };
     (void)quick;
     sample_pin(CPU_WATCHING);
     rig_open_in_memory(&controlled, rig->build);
