@@ -11,18 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "changes.h"
 #include "classify.h"
 #include "failover.h"
 #include "footprint.h"
 #include "hotpath.h"
+#include "idle.h"
 #include "machine.h"
 #include "peers.h"
 #include "plot.h"
+#include "publishing.h"
 #include "read_changes.h"
 #include "read_peers.h"
 #include "read_scale.h"
+#include "reports.h"
 #include "result.h"
-#include "throughput.h"
 #include "wake.h"
 #include "wasted.h"
 
@@ -33,12 +36,21 @@ struct section {
 };
 
 static const struct section SECTIONS[] = {
-    { "read", hotpath_measure, true },           { "read-changes", read_changes_measure, false },
-    { "read-scale", read_scale_measure, false }, { "read-peers", read_peers_measure, false },
-    { "classify", classify_measure, true },      { "failover", failover_measure, true },
-    { "busy", failover_measure_busy, false },    { "wake", wake_measure, false },
-    { "peers", failover_measure_peers, false },  { "wasted", wasted_measure, false },
-    { "footprint", footprint_measure, false },   { "throughput", throughput_measure, false },
+    { .name = "read", .measure = hotpath_measure, .in_quick = true },
+    { .name = "read-changes", .measure = read_changes_measure },
+    { .name = "read-scale", .measure = read_scale_measure },
+    { .name = "read-peers", .measure = read_peers_measure },
+    { .name = "classify", .measure = classify_measure, .in_quick = true },
+    { .name = "failover", .measure = failover_measure, .in_quick = true },
+    { .name = "busy", .measure = failover_measure_busy },
+    { .name = "wake", .measure = wake_measure },
+    { .name = "peers", .measure = failover_measure_peers },
+    { .name = "wasted", .measure = wasted_measure },
+    { .name = "reports", .measure = reports_measure },
+    { .name = "changes", .measure = changes_measure },
+    { .name = "publishing", .measure = publishing_measure },
+    { .name = "footprint", .measure = footprint_measure },
+    { .name = "idle", .measure = idle_measure },
 };
 enum { SECTION_COUNT = sizeof SECTIONS / sizeof *SECTIONS };
 

@@ -138,7 +138,7 @@ static void count_system_calls(const struct rig *rig, const char *library,
     struct child child = hotpath_start(rig, library, "--sealed", pool->id, SEALED_CALLS, 0);
     int status = child_end(&child);
     snprintf(id, sizeof id, "read.%s.%s.system_calls", pool->id, library);
-    snprintf(name, sizeof name, "%s, %s library: system calls in 10 million", pool->what, library);
+    snprintf(name, sizeof name, "%s, %s library: system calls in 10 M", pool->what, library);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         result_add_figure(id, name, "", &none, 1, 0, false);
     else if (WIFSIGNALED(status))

@@ -1,7 +1,8 @@
 /*
  * See read_peers.h. Every contestant hands out the same API key, in this one process, pinned to
- * CPU_WATCHING; servers live on CPU_WORKING. In each round all of them have one turn, in an order
- * that turns round from one to the next, in wall-clock time: some of them wait for another process.
+ * CPU_WATCHING but for one; servers live on CPU_WORKING. In each round all of them have one turn,
+ * in an order that turns round from one to the next, in wall-clock time: some of them wait for
+ * another process.
  */
 #include "read_peers.h"
 
@@ -137,8 +138,8 @@ static void read_environment(unsigned calls) {
 
 static bool prepare_redis(const char **ret_why) {
     const char *socket = peers_redis(ret_why);
-    if (!socket)
-        return false;
+    if (!socket || sources.redis)
+        return socket;
     sources.redis = redis_connect(socket);
     redis_set(sources.redis, "key", SECRET);
     return true;
@@ -203,7 +204,8 @@ enum { KEYBROKER, REFERENCE };
 struct contestant {
     const char *id, *name;
     void (*read)(unsigned calls);
-    unsigned calls; /* in a turn */
+    unsigned calls;       /* in a turn */
+    bool with_the_server; /* on its processor */
     bool (*prepare)(const char **ret_why);
     double target;   /* at least so many times what kb_current takes; 0 = only to know */
     const char *why; /* not to be had */
@@ -211,79 +213,70 @@ struct contestant {
 };
 
 static struct contestant contestants[] = {
-    [KEYBROKER] = { "keybroker", "kb_current", read_keybroker, 5000000, NULL, 0, NULL, { 0 } },
-    [REFERENCE] = { "limit",
-                    "load, compare, return",
-                    read_reference,
-                    5000000,
-                    NULL,
-                    0,
-                    NULL,
-                    { 0 } },
-    { "getenv", "getenv", read_environment, 200000, NULL, 0, NULL, { 0 } },
-    { "rwlock",
-      "process-shared pthread rwlock, 128 bytes copied",
-      read_locked,
-      200000,
-      NULL,
-      0,
-      NULL,
-      { 0 } },
-    { "lmdb_renew",
-      "LMDB with its reader table: renew, get, reset",
-      read_lmdb_renewing,
-      100000,
-      NULL,
-      0,
-      NULL,
-      { 0 } },
-    { "lmdb_begin",
-      "LMDB with its reader table: begin, get, abort",
-      read_lmdb_beginning,
-      100000,
-      NULL,
-      0,
-      NULL,
-      { 0 } },
-    { "file", "a file on tmpfs: open, read, close", read_file, 10000, NULL, 0, NULL, { 0 } },
-    { "memcached",
-      "memcached get, Unix socket, libmemcached",
-      read_memcached,
-      600,
-      prepare_memcached,
-      0,
-      NULL,
-      { 0 } },
-    { "redis",
-      "Redis GET, Unix socket, hiredis",
-      read_redis,
-      600,
-      prepare_redis,
-      20000,
-      NULL,
-      { 0 } },
+    [KEYBROKER] = { .id = "keybroker",
+                    .name = "kb_current",
+                    .read = read_keybroker,
+                    .calls = 5000000 },
+    [REFERENCE] = { .id = "limit",
+                    .name = "load, compare, return",
+                    .read = read_reference,
+                    .calls = 5000000 },
+    { .id = "getenv", .name = "getenv", .read = read_environment, .calls = 200000 },
+    { .id = "rwlock",
+      .name = "process-shared pthread rwlock, 128 bytes copied",
+      .read = read_locked,
+      .calls = 200000 },
+    { .id = "lmdb_renew",
+      .name = "LMDB with its reader table: renew, get, reset",
+      .read = read_lmdb_renewing,
+      .calls = 100000 },
+    { .id = "lmdb_begin",
+      .name = "LMDB with its reader table: begin, get, abort",
+      .read = read_lmdb_beginning,
+      .calls = 100000 },
+    { .id = "file",
+      .name = "a file on tmpfs: open, read, close",
+      .read = read_file,
+      .calls = 10000 },
+    { .id = "memcached",
+      .name = "memcached get, Unix socket, libmemcached",
+      .read = read_memcached,
+      .calls = 600,
+      .prepare = prepare_memcached },
+    { .id = "redis",
+      .name = "Redis GET, Unix socket, hiredis",
+      .read = read_redis,
+      .calls = 600,
+      .prepare = prepare_redis,
+      .target = 20000 },
+    { .id = "redis_same_processor",
+      .name = "Redis GET, the same, client and server on one processor",
+      .read = read_redis,
+      .calls = 600,
+      .with_the_server = true,
+      .prepare = prepare_redis },
 };
 enum { CONTESTANTS = sizeof contestants / sizeof *contestants };
 
 static void take_turn(struct contestant *contestant, unsigned at) {
     if (contestant->why)
         return;
+    sample_pin(contestant->with_the_server ? CPU_WORKING : CPU_WATCHING);
     uint64_t begun_ns = sample_now_ns();
     contestant->read(contestant->calls);
     contestant->ns[at] = (double)(sample_now_ns() - begun_ns) / contestant->calls;
 }
 
-static void tell(struct contestant *contestant, unsigned index) {
-    char id[96], name[128];
-    double currents[ROUNDS];
+static void tell(const struct contestant *contestant, unsigned index) {
+    char id[96];
     snprintf(id, sizeof id, "read.peers.%s", contestant->id);
-    snprintf(name, sizeof name, "%s", contestant->name);
+    const char *name = contestant->name;
     if (contestant->why) {
         result_skip(id, name, contestant->why);
         return;
     }
-    memcpy(currents, contestants[index == KEYBROKER ? REFERENCE : KEYBROKER].ns, sizeof currents);
-    struct result result = result_against(id, name, "ns", contestant->ns, currents, ROUNDS);
+    const double *references = contestants[index == KEYBROKER ? REFERENCE : KEYBROKER].ns;
+    struct result result = result_against(id, name, "ns", contestant->ns, references, ROUNDS);
     result.target = index == KEYBROKER ? 1.3 : contestant->target;
     result.at_least = index != KEYBROKER;
     result_add(&result);
@@ -300,12 +293,11 @@ void read_peers_measure(struct rig *rig, bool quick) {
     for (unsigned i = 0; i < CONTESTANTS; i++)
         if (contestants[i].prepare)
             contestants[i].prepare(&contestants[i].why);
-    sample_pin(CPU_WATCHING);
     for (unsigned round = 0; round < ROUNDS + WARM_UP_ROUNDS; round++)
         for (unsigned i = 0; i < CONTESTANTS; i++)
             take_turn(&contestants[round % 2 ? CONTESTANTS - 1 - i : i],
                       round < WARM_UP_ROUNDS ? 0 : round - WARM_UP_ROUNDS);
-    for (unsigned i = CONTESTANTS; i-- > 0;) /* kb_current and the limit are needed by the others */
+    for (unsigned i = 0; i < CONTESTANTS; i++)
         tell(&contestants[i], i);
     release();
     rig_stop(rig);

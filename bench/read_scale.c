@@ -20,7 +20,7 @@
 
 enum { ROUNDS = 7, WINDOW_US = 100000, READERS_MAX = 64, CHUNK = 2000 };
 
-enum contest { CONTEST_NONE, CONTEST_CURRENT, CONTEST_REFERENCE, CONTEST_OVER };
+enum contest { CONTEST_CURRENT, CONTEST_REFERENCE, CONTEST_OVER };
 
 struct reader_count {
     _Alignas(64) _Atomic uint64_t calls; /* of this turn */
@@ -30,8 +30,9 @@ struct reader_count {
 struct arena {
     const struct rig *rig;
     _Alignas(64) _Atomic uint64_t generation; /* the reference's */
-    _Alignas(64) _Atomic uint32_t contest;    /* enum contest: what they do now */
-    _Atomic uint32_t turn;                    /* counts contests */
+    _Alignas(64) _Atomic uint32_t ended;      /* the turn that is over: compared all the time */
+    _Alignas(64) _Atomic uint32_t turn;       /* every reader takes part in every one */
+    _Atomic uint32_t contest;                 /* enum contest: what they do in it */
     _Atomic uint32_t ready, done;             /* readers, of this turn */
     struct reader_count counts[READERS_MAX];
 };
@@ -41,25 +42,29 @@ struct seat {
     unsigned index;
 };
 
-static bool goes_on(struct arena *arena, uint32_t contest) {
-    return atomic_load_explicit(&arena->contest, memory_order_relaxed) == contest;
+static bool goes_on(struct arena *arena, uint32_t turn) {
+    return atomic_load_explicit(&arena->ended, memory_order_relaxed) != turn;
 }
 
 static __attribute__((noinline, aligned(64))) uint64_t
-read_current(struct arena *arena, kb_reader *reader, uintptr_t *sum) {
+read_current(struct arena *arena, uint32_t turn, kb_reader *reader, uintptr_t *sum) {
+    uintptr_t local = 0;
     uint64_t calls = 0;
-    for (; goes_on(arena, CONTEST_CURRENT); calls += CHUNK)
+    for (; goes_on(arena, turn); calls += CHUNK)
         for (int i = 0; i < CHUNK; i++)
-            *sum += (uintptr_t)kb_current(reader);
+            local += (uintptr_t)kb_current(reader);
+    *sum += local;
     return calls;
 }
 
 static __attribute__((noinline, aligned(64))) uint64_t
-read_reference(struct arena *arena, struct reference *reference, uintptr_t *sum) {
+read_reference(struct arena *arena, uint32_t turn, struct reference *reference, uintptr_t *sum) {
+    uintptr_t local = 0;
     uint64_t calls = 0;
-    for (; goes_on(arena, CONTEST_REFERENCE); calls += CHUNK)
+    for (; goes_on(arena, turn); calls += CHUNK)
         for (int i = 0; i < CHUNK; i++)
-            *sum += (uintptr_t)reference_current(reference);
+            local += (uintptr_t)reference_current(reference);
+    *sum += local;
     return calls;
 }
 
@@ -73,17 +78,15 @@ static void *take_part(void *argument) {
     uint32_t turn = 0;
     atomic_fetch_add(&arena->ready, 1);
     for (;;) {
+        while (atomic_load(&arena->turn) == turn)
+            sample_sleep_us(100);
+        turn++; /* there is no next one before all have done this one */
         uint32_t contest = atomic_load(&arena->contest);
         if (contest == CONTEST_OVER)
             break;
-        if (contest == CONTEST_NONE || atomic_load(&arena->turn) == turn) {
-            sample_sleep_us(100);
-            continue;
-        }
-        turn = atomic_load(&arena->turn);
         uint64_t begun_ns = sample_busy_ns();
-        uint64_t calls = contest == CONTEST_CURRENT ? read_current(arena, reader, &sum)
-                                                    : read_reference(arena, &reference, &sum);
+        uint64_t calls = contest == CONTEST_CURRENT ? read_current(arena, turn, reader, &sum)
+                                                    : read_reference(arena, turn, &reference, &sum);
         count->busy_ns = sample_busy_ns() - begun_ns;
         atomic_store(&count->calls, calls);
         atomic_fetch_add(&arena->done, 1);
@@ -136,10 +139,10 @@ static void await(_Atomic uint32_t *counter, unsigned count) {
 static double play(struct arena *arena, unsigned count, enum contest contest, double *ret_each_ns) {
     uint64_t calls = 0, busy_ns = 0, begun_ns = sample_now_ns();
     atomic_store(&arena->done, 0);
-    atomic_fetch_add(&arena->turn, 1);
     atomic_store(&arena->contest, contest);
+    uint32_t turn = atomic_fetch_add(&arena->turn, 1) + 1;
     sample_sleep_us(WINDOW_US);
-    atomic_store(&arena->contest, CONTEST_NONE);
+    atomic_store(&arena->ended, turn);
     uint64_t taken_ns = sample_now_ns() - begun_ns;
     await(&arena->done, count);
     for (unsigned i = 0; i < count; i++) {
@@ -153,12 +156,13 @@ static double play(struct arena *arena, unsigned count, enum contest contest, do
 static void tell(unsigned count, const char *what, double *totals, double *total_references,
                  double *each, double *each_references) {
     char id[96], name[128];
+    int length = (int)strlen(what) - (count == 1 ? (*what == 'p' ? 2 : 1) : 0); /* one process */
     snprintf(id, sizeof id, "read.scale.%s_%u.total", what, count);
-    snprintf(name, sizeof name, "%u %s: all together", count, what);
+    snprintf(name, sizeof name, "%u %.*s: all together", count, length, what);
     struct result total = result_against(id, name, "M/s", totals, total_references, ROUNDS);
     result_add(&total);
     snprintf(id, sizeof id, "read.scale.%s_%u.each", what, count);
-    snprintf(name, sizeof name, "%u %s: processor time of a read", count, what);
+    snprintf(name, sizeof name, "%u %.*s: processor time of a read", count, length, what);
     struct result one = result_against(id, name, "ns", each, each_references, ROUNDS);
     one.target = 1.3;
     result_add(&one);
@@ -185,6 +189,7 @@ static void measure(struct rig *rig, unsigned count, bool threads) {
         }
     }
     atomic_store(&arena->contest, CONTEST_OVER);
+    atomic_fetch_add(&arena->turn, 1);
     for (unsigned i = 0; i < (threads ? 1 : count); i++)
         waitpid(pids[i], NULL, 0);
     tell(count, threads ? "threads" : "processes", totals[0], totals[1], each[0], each[1]);

@@ -47,6 +47,7 @@ enum { RESULT_ROUNDS_MAX = 64 };
 /* The percentiles of each round of one contestant. */
 struct result_rounds {
     unsigned count;
+    size_t values; /* in the smallest round */
     double at[RESULT_PERCENTILES][RESULT_ROUNDS_MAX];
 };
 
@@ -62,7 +63,7 @@ struct result_latency {
 
 /* One more round; sorts the values. */
 void result_note_round(struct result_rounds *rounds, double *values, size_t count);
-/* A row per percentile: its median over rounds, and its ratio to the reference's same percentile in
+/* A row per percentile that a round has values enough for: its median over rounds, and its ratio to the reference's same percentile in
  * the same round. */
 void result_add_latency(const struct result_latency *latency);
 

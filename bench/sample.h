@@ -20,6 +20,7 @@ struct spread_of {
 uint64_t sample_now_ns(void);
 uint64_t
 sample_busy_ns(void); /* processor time of this thread: others on the machine don't count */
+uint64_t sample_process_ns(pid_t pid); /* of all of a process's threads so far */
 void sample_sleep_us(unsigned us);
 void sample_pin(unsigned cpu); /* nothing on a machine with a single processor */
 void sample_unpin(void);
