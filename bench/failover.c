@@ -25,6 +25,7 @@ struct scenario {
     unsigned benched, idle, waiters, storm;
     unsigned sync_delay_ms;
     enum busy busy;
+    unsigned rounds;    /* 0 = ROUNDS */
     unsigned failovers; /* a round */
     unsigned turn;      /* 0 = 100 */
     unsigned pause_us;  /* 0 = 100 */
@@ -96,15 +97,17 @@ static const struct scenario BUSY[] = {
       .loop = "io_uring",
       .waiters = 1000,
       .pause_us = 20000,
-      .turn = 40,
-      .failovers = 40 },
+      .turn = 50,
+      .rounds = 4,
+      .failovers = 100 },
     { .id = "storm",
       .what = "1,000 connections report it at once",
       .loop = "io_uring",
       .storm = 1000,
       .pause_us = 10000,
       .turn = 50,
-      .failovers = 50 },
+      .rounds = 5,
+      .failovers = 100 },
 };
 
 /* Bench the first keys of the order by reports, no faster than the broker takes them: what a reader
@@ -173,7 +176,8 @@ static struct load *load_of(const struct scenario *scenario, struct rig *rig) {
 static void play(const struct scenario *scenario, struct rig *rig, struct rig *plain_rig,
                  bool quick) {
     static struct match match;
-    match = (struct match){ .rounds = quick ? QUICK_ROUNDS : ROUNDS,
+    unsigned rounds = scenario->rounds ? scenario->rounds : ROUNDS;
+    match = (struct match){ .rounds = quick ? QUICK_ROUNDS : rounds,
                             .failovers = quick ? QUICK_FAILOVERS : scenario->failovers,
                             .turn = scenario->turn ? scenario->turn : 100,
                             .pause_us = scenario->pause_us ? scenario->pause_us : 100 };
