@@ -63,8 +63,8 @@ struct result_latency {
 
 /* One more round; sorts the values. */
 void result_note_round(struct result_rounds *rounds, double *values, size_t count);
-/* A row per percentile that a round has values enough for: its median over rounds, and its ratio to the reference's same percentile in
- * the same round. */
+/* A row per percentile that a round has values enough for: its median over rounds, and its ratio to
+ * the reference's same percentile in the same round. */
 void result_add_latency(const struct result_latency *latency);
 
 /* Something that could not be measured, and why. */
