@@ -4,7 +4,8 @@
 #   variants   plain (build/…), asan (build/asan/…), tsan (build/tsan/…), and two that only compile,
 #              for lint; each has its objects in build/obj/VARIANT/
 #   knobs      CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, LIBDIR, WERROR=1, V=1 (show commands),
-#              T='recovery board' (run only tests/*/test_recovery and test_board)
+#              T='recovery board' (run only tests/*/test_recovery and test_board),
+#              S='read failover' (measure only these sections of the bench)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -66,6 +67,9 @@ TEST_PC := criterion libmicrohttpd
 DEB_BUILD := gcc libc6-dev make pkg-config liburing-dev liblmdb-dev libsodium-dev libjansson-dev \
              libsmartcols-dev libedit-dev libcurl4-openssl-dev libxxhash-dev
 DEB_TEST := libcriterion-dev libmicrohttpd-dev
+# What the bench compares with. It builds without, and says what it could not measure.
+DEB_BENCH := redis-server libhiredis-dev memcached libmemcached-dev gnuplot-nox valgrind
+PEER_PC := hiredis libmemcached
 DEB_CI := clang clang-tidy clang-format libclang-rt-14-dev
 
 # pkg-config is asked when a recipe first needs the answer: `make deps` may install it before.
@@ -76,6 +80,7 @@ CLIENT_LIBS = $(call lazy,CLIENT_LIBS,--libs lmdb jansson)
 CLI_LIBS = $(call lazy,CLI_LIBS,--libs smartcols libedit jansson)
 WORKER_LIBS = $(call lazy,WORKER_LIBS,--libs libcurl jansson)
 STANDIN_LIBS = $(call lazy,STANDIN_LIBS,--libs libmicrohttpd)
+PEER_LIBS = $(foreach library,$(PEER_PC),$(shell pkg-config --libs $(library) 2>/dev/null))
 TEST_LIBS = $(call lazy,TEST_LIBS,--libs criterion)
 
 # ---- flags -----------------------------------------------------------------------------------
@@ -215,14 +220,20 @@ all: $(PROGRAMS_plain) ## build keybrokerd, keybroker, the library and the examp
 NEED_TESTS := $(filter test test-unit test-process asan tsan lint demo,$(MAKECMDGOALS))
 INSTALLS := $(filter test test-unit test-process demo run,$(MAKECMDGOALS))
 
-.PHONY: deps deps-ci check
+.PHONY: deps deps-bench deps-ci check
 deps: ## install what is missing (Debian, Ubuntu), or say what to install
 	$(call ensure_packages,$(DEB_BUILD) $(DEB_TEST))
+# Debian starts a server that is installed, where systemd runs. Those are not wanted here: the bench
+# has servers of its own, and stops them.
+deps-bench: ## the same for bench: what it compares with, plots, callgrind
+	$(call ensure_packages,$(DEB_BUILD) $(DEB_BENCH)) && \
+	{ test ! -d /run/systemd/system || for server in redis-server memcached; do \
+	  case "$$missing " in *" $$server "*) $$sudo systemctl --quiet disable --now $$server;; esac; done; }
 deps-ci: deps ## the same for asan, tsan and lint
 	$(call ensure_packages,$(DEB_CI))
 
 # Never installs by itself: says in one sentence what a compiler would say in a hundred.
-check: $(if $(INSTALLS),deps)
+check: $(if $(INSTALLS),deps) $(if $(filter bench,$(MAKECMDGOALS)),deps-bench)
 	@command -v $(firstword $(CC)) >/dev/null || { \
 	  echo 'keybroker: the compiler $(CC) is missing. `make deps` installs it on Debian and Ubuntu.' >&2; exit 1; }
 	@command -v pkg-config >/dev/null || { \
@@ -338,8 +349,14 @@ run: $(PROGRAMS_plain) ## the broker in the foreground, its state in build/run
 # kb_current is measured in the static and in the shared library, each beside a reference function
 # that is called the same way.
 BENCH := $(addprefix build/bench/,bench_keybroker bench_hotpath_static bench_hotpath_shared)
-build/bench/bench_keybroker: $(call objects,plain,bench/bench_keybroker.c $(BENCH_COMMON)) build/libkeybroker.a
-	$(call link,plain,$(CLIENT_LIBS))
+build/bench/bench_keybroker: $(call objects,plain,bench/bench_keybroker.c $(BENCH_COMMON)) build/libkeybroker.a build/bench/.peers
+	$(call link,plain,$(CLIENT_LIBS) $(PEER_LIBS))
+# Compiled and linked again when a peer's client library came or went.
+build/bench/.peers: FORCE | check
+	@mkdir -p $(@D)
+	@for library in $(PEER_PC); do pkg-config --modversion $$library 2>/dev/null || echo none; done >$@.now; \
+	  cmp -s $@.now $@ || cp $@.now $@
+$(call objects,plain,bench/redis.c bench/memcache.c): build/bench/.peers
 HOTPATH_SRC := bench/bench_hotpath.c bench/sample.c
 build/bench/bench_hotpath_static: $(call objects,plain,$(HOTPATH_SRC) bench/reference.c) build/libkeybroker.a
 	$(call link,plain,$(CLIENT_LIBS))
@@ -349,10 +366,12 @@ build/bench/libreference.so: $(call objects,plain,bench/reference.c)
 	@mkdir -p $(@D)
 	@echo '  LINK    $@'
 	$(Q)$(CC_plain) -shared $(LINK_HARDENING) $(LDFLAGS) -Wl,-soname,$(@F) -o $@ $^
-bench: $(BENCH) $(PROGRAMS_plain) $(HELPERS_plain) ## measure what the README says (minutes); build/bench.json
-	@KEYBROKER_BUILD=$(CURDIR)/build build/bench/bench_keybroker
-bench-quick: $(BENCH) $(PROGRAMS_plain) $(HELPERS_plain) ## the same with few rounds (a minute); fails where a ratio is far off
-	@KEYBROKER_BUILD=$(CURDIR)/build build/bench/bench_keybroker --quick
+run_bench = @KEYBROKER_BUILD=$(CURDIR)/build KEYBROKER_COMPILER='$(CC) $(CFLAGS) $(HARDENING) $(FLAGS_plain)' \
+  build/bench/bench_keybroker
+bench: $(BENCH) $(PROGRAMS_plain) $(HELPERS_plain) ## install what it compares with, measure everything, or S=SECTION alone (minutes)
+	$(run_bench) $(S)
+bench-quick: $(BENCH) $(PROGRAMS_plain) $(HELPERS_plain) ## a part of it with few rounds (a minute); fails where a ratio is far off
+	$(run_bench) --quick
 
 # ---- installation ------------------------------------------------------------------------------------
 

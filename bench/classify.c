@@ -46,18 +46,13 @@ static double round_us(kb_reader *reader, const kb_http_response *response) {
     return sample_percentile(us, CALLS, 50);
 }
 
-static void measure(kb_reader *reader, const kb_http_response *response, const char *name,
-                    double target, bool quick) {
+static void measure(kb_reader *reader, const kb_http_response *response, const char *id,
+                    const char *name, double target, bool quick) {
     double us[ROUNDS];
     int rounds = quick ? 3 : ROUNDS;
     for (int i = 0; i < rounds; i++)
         us[i] = round_us(reader, response);
-    struct spread_of spread = sample_spread(us, (size_t)rounds);
-    struct result result = {
-        .unit = "us", .figure = spread.median, .judged = spread, .target = target
-    };
-    snprintf(result.name, sizeof result.name, "%s", name);
-    result_add(&result);
+    result_add_figure(id, name, "us", us, (unsigned)rounds, target, false);
 }
 
 void classify_measure(struct rig *rig, bool quick) {
@@ -74,8 +69,8 @@ void classify_measure(struct rig *rig, bool quick) {
     rig_start(rig, "io_uring");
     rig_make_pool(rig, "classify", "priority", 10, "");
     kb_reader *reader = rig_reader(rig, "classify");
-    measure(reader, &bad, "an error with a 2 KiB body", 10, quick);
-    measure(reader, &good, "an answer that worked", 0, quick);
+    measure(reader, &bad, "classify.error", "an error with a 2 KiB body", 10, quick);
+    measure(reader, &good, "classify.success", "an answer that worked", 0, quick);
     kb_close(reader);
     rig_stop(rig);
 }

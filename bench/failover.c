@@ -1,368 +1,260 @@
 /*
- * See failover.h. This process reports, on the processor where broker and relay also live; a forked
- * observer spins on the other one. In every round relay and broker take short turns. Between two
- * failovers there is a pause of random length, in which the reporter sleeps: so the broker finds
- * the processor free, as the relay does, but its last commit may still be going on.
- *
- * A report benches its key, so every round uses up keys, which are enabled again after it.
+ * See failover.h: the scenarios. Each plays a match (match.h) of the relay, a plain broker and the
+ * broker of the scenario, which are two, in turns: so that what a scenario costs is the ratio of
+ * two things measured in the same seconds.
  */
 #include "failover.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
+#include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <keybroker_shared/report.h>
-
+#include "match.h"
 #include "result.h"
 #include "sample.h"
+#include "waiters.h"
 
-enum {
-    FAILOVERS_MAX = 4000,
-    ROUNDS_MAX = 15,
-    PAUSE_US = 100, /* and up to as much again */
-    TURN = 100,
-    LOST_MS = 5000, /* an observer that sees nothing for so long never will */
-};
+enum { PLAIN_KEYS = 4000, IDLE_MAX = 1000, ROUNDS = 10, QUICK_ROUNDS = 3, QUICK_FAILOVERS = 800 };
+enum busy { NOTHING, IMPORTING, PUBLISHING };
 
-enum order { ORDER_NONE, ORDER_WATCH_BROKER, ORDER_WATCH_RELAY };
-
-/* What reporter, observer and relay share. The relay's word stands alone on its cache line, as the
- * generation does on the board. */
-struct shared {
-    _Alignas(64) _Atomic uint64_t relayed;
-    _Alignas(64) _Atomic uint32_t order; /* enum order; the observer sets it back when done */
-    _Atomic uint32_t count;
-    _Atomic uint32_t watching;
-    _Alignas(64) _Atomic uint32_t seen;
-    uint64_t seen_ns[FAILOVERS_MAX];
-};
-
-struct contest {
-    struct rig *rig;
-    const char *pool;
-    struct shared *shared;
-    pid_t observer, relay;
-    int relay_fd;
-    kb_reader *reader; /* the reporter's */
-    uint64_t sent_ns[FAILOVERS_MAX];
-    uint64_t reported[FAILOVERS_MAX];
-    uint32_t reported_count;
-    unsigned random;
-};
-
-/* ---- the observer ---- */
-
-static bool is_called_off(const struct shared *shared) {
-    return atomic_load_explicit(&shared->order, memory_order_relaxed) == ORDER_NONE;
-}
-
-static void note(struct shared *shared, uint32_t index) {
-    shared->seen_ns[index] = sample_now_ns();
-    atomic_store_explicit(&shared->seen, index + 1, memory_order_release);
-}
-
-static void watch_broker(struct shared *shared, kb_reader *reader, uint32_t count) {
-    const kb_key *key = kb_current(reader);
-    uint64_t last = key ? key->id : 0;
-    atomic_store(&shared->watching, 1);
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t spins = 0;
-        do {
-            key = kb_current(reader);
-            if (++spins % 65536 == 0 && is_called_off(shared))
-                return;
-        } while (!key || key->id == last);
-        note(shared, i);
-        last = key->id;
-    }
-}
-
-static void watch_relay(struct shared *shared, uint32_t count) {
-    uint64_t now, last = atomic_load(&shared->relayed);
-    atomic_store(&shared->watching, 1);
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t spins = 0;
-        do {
-            now = atomic_load_explicit(&shared->relayed, memory_order_acquire);
-            if (++spins % 65536 == 0 && is_called_off(shared))
-                return;
-        } while (now == last);
-        note(shared, i);
-        last = now;
-    }
-}
-
-__attribute__((noreturn)) static void be_observer(const struct contest *contest) {
-    struct shared *shared = contest->shared;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    sample_pin(CPU_WATCHING);
-    kb_reader *reader = rig_reader(contest->rig, contest->pool);
-    for (;;) {
-        uint32_t order = atomic_load(&shared->order);
-        if (order == ORDER_NONE) {
-            sample_sleep_us(200);
-            continue;
-        }
-        if (order == ORDER_WATCH_BROKER)
-            watch_broker(shared, reader, atomic_load(&shared->count));
-        else
-            watch_relay(shared, atomic_load(&shared->count));
-        atomic_store(&shared->order, ORDER_NONE);
-    }
-}
-
-/* ---- the relay ---- */
-
-__attribute__((noreturn)) static void be_relay(const struct contest *contest, int fd) {
-    struct kb_report_message message;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    sample_pin(CPU_WORKING);
-    for (uint64_t received = 1; recv(fd, &message, sizeof message, 0) > 0; received++)
-        atomic_store_explicit(&contest->shared->relayed, received, memory_order_release);
-    _exit(0);
-}
-
-/* ---- the reporter ---- */
-
-static pid_t fork_or_die(void) {
-    pid_t pid = fork();
-    if (pid < 0)
-        sample_die("fork: %s", strerror(errno));
-    return pid;
-}
-
-static struct contest *contest_new(struct rig *rig, const char *pool) {
-    struct contest *contest = calloc(1, sizeof *contest);
-    int pair[2];
-    if (!contest || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        sample_die("socketpair: %s", strerror(errno));
-    contest->rig = rig;
-    contest->pool = pool;
-    contest->random = 1;
-    contest->shared = sample_shared(sizeof *contest->shared);
-    contest->relay_fd = pair[0];
-    contest->observer = fork_or_die();
-    if (contest->observer == 0)
-        be_observer(contest);
-    contest->relay = fork_or_die();
-    if (contest->relay == 0) {
-        close(pair[0]);
-        be_relay(contest, pair[1]);
-    }
-    close(pair[1]);
-    contest->reader = rig_reader(rig, pool);
-    return contest;
-}
-
-static void contest_free(struct contest *contest) {
-    kb_close(contest->reader);
-    close(contest->relay_fd);
-    kill(contest->observer, SIGKILL);
-    waitpid(contest->observer, NULL, 0);
-    waitpid(contest->relay, NULL, 0);
-    munmap(contest->shared, sizeof *contest->shared);
-    free(contest);
-}
-
-static void pause_a_little(struct contest *contest) {
-    contest->random = contest->random * 1664525 + 1013904223;
-    sample_sleep_us(PAUSE_US + (contest->random >> 16) % PAUSE_US);
-}
-
-/* Sleeps, so that whoever relays has this processor. */
-static void await_seen(struct contest *contest, uint32_t index) {
-    uint64_t give_up_ns = sample_now_ns() + UINT64_C(1000000) * LOST_MS;
-    do {
-        pause_a_little(contest);
-        if (sample_now_ns() > give_up_ns)
-            sample_die("failover %u was never seen (pool %s)", index, contest->pool);
-    } while (atomic_load_explicit(&contest->shared->seen, memory_order_acquire) <= index);
-}
-
-static void give_order(struct contest *contest, enum order order, uint32_t count) {
-    struct shared *shared = contest->shared;
-    while (atomic_load(&shared->order) != ORDER_NONE)
-        sample_sleep_us(100);
-    atomic_store(&shared->seen, 0);
-    atomic_store(&shared->watching, 0);
-    atomic_store(&shared->count, count);
-    atomic_store(&shared->order, order);
-    while (!atomic_load(&shared->watching))
-        sample_sleep_us(100);
-}
-
-static void add_times(const struct contest *contest, uint32_t count, double *us) {
-    for (uint32_t i = 0; i < count; i++)
-        us[i] = (double)(contest->shared->seen_ns[i] - contest->sent_ns[i]) / 1000;
-}
-
-static void turn_of_relay(struct contest *contest, uint32_t count, double *us) {
-    struct kb_report_message message = { .size = sizeof message };
-    give_order(contest, ORDER_WATCH_RELAY, count);
-    for (uint32_t i = 0; i < count; i++) {
-        contest->sent_ns[i] = sample_now_ns();
-        if (send(contest->relay_fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-            sample_die("relay: %s", strerror(errno));
-        await_seen(contest, i);
-    }
-    add_times(contest, count, us);
-}
-
-static void turn_of_broker(struct contest *contest, uint32_t count, double *us) {
-    give_order(contest, ORDER_WATCH_BROKER, count);
-    for (uint32_t i = 0; i < count; i++) {
-        const kb_key *key = kb_current(contest->reader);
-        if (!key)
-            sample_die("pool %s is out of keys", contest->pool);
-        kb_ticket ticket = key->ticket;
-        contest->reported[contest->reported_count++] = ticket.id;
-        contest->sent_ns[i] = sample_now_ns();
-        kb_report(contest->reader, ticket, KB_QUOTA, KB_NO_HINT);
-        await_seen(contest, i);
-    }
-    add_times(contest, count, us);
-}
-
-/* Short turns, so that what else happens on the machine happens to both. */
-static void play_round(struct contest *contest, uint32_t count, double *relay_us,
-                       double *broker_us) {
-    contest->reported_count = 0;
-    for (uint32_t done = 0; done < count; done += TURN) {
-        uint32_t some = count - done < TURN ? count - done : TURN;
-        turn_of_relay(contest, some, relay_us + done);
-        turn_of_broker(contest, some, broker_us + done);
-    }
-    rig_enable(contest->rig, contest->pool, contest->reported, contest->reported_count);
-}
-
-/* ---- the variants ---- */
-
-struct variant {
-    const char *what, *loop;
-    unsigned keys, benched, failovers, idle;
+struct scenario {
+    const char *id, *what;
+    const char *loop;
+    unsigned keys; /* 0 = as plain */
+    unsigned benched, idle, waiters, storm;
     unsigned sync_delay_ms;
+    enum busy busy;
+    unsigned rounds;    /* 0 = ROUNDS */
+    unsigned failovers; /* a round */
+    unsigned turn;      /* 0 = 100 */
+    unsigned pause_us;  /* 0 = 100 */
+    bool plain;         /* there is nothing to compare it with but the relay */
     bool in_quick;
 };
 
-static const struct variant VARIANTS[] = {
-    { .what = "plain", .loop = "io_uring", .keys = 4000, .failovers = 3000, .in_quick = true },
-    { .what = "plain", .loop = "epoll", .keys = 4000, .failovers = 3000, .in_quick = true },
-    { .what = "10,000 keys", .loop = "io_uring", .keys = 10000, .failovers = 3000 },
-    { .what = "past 9,000 benched keys",
+static const struct scenario QUIET[] = {
+    { .id = "plain",
+      .what = "plain",
       .loop = "io_uring",
-      .keys = 12500,
+      .failovers = 2000,
+      .plain = true,
+      .in_quick = true },
+    { .id = "plain.epoll",
+      .what = "plain",
+      .loop = "epoll",
+      .failovers = 2000,
+      .plain = true,
+      .in_quick = true },
+    { .id = "keys", .what = "10,000 keys", .loop = "io_uring", .keys = 10000, .failovers = 1000 },
+    { .id = "benched",
+      .what = "past 9,000 benched keys",
+      .loop = "io_uring",
+      .keys = 10500,
       .benched = 9000,
-      .failovers = 3000,
+      .failovers = 1000,
       .in_quick = true },
-    { .what = "disk with 50 ms syncs",
+    { .id = "slow-disk",
+      .what = "disk with 50 ms syncs",
       .loop = "io_uring",
-      .keys = 4000,
-      .failovers = 3000,
       .sync_delay_ms = 50,
-      .in_quick = true },
-    { .what = "disk with 50 ms syncs",
+      .failovers = 1000 },
+    { .id = "slow-disk.epoll",
+      .what = "disk with 50 ms syncs",
       .loop = "epoll",
-      .keys = 4000,
-      .failovers = 3000,
-      .sync_delay_ms = 50 },
-    { .what = "1,000 idle connections",
+      .sync_delay_ms = 50,
+      .failovers = 1000 },
+    { .id = "idle",
+      .what = "1,000 idle connections",
       .loop = "io_uring",
-      .keys = 4000,
-      .failovers = 3000,
-      .idle = 1000 },
-    { .what = "1,000 idle connections",
+      .idle = 1000,
+      .failovers = 1000 },
+    { .id = "idle.epoll",
+      .what = "1,000 idle connections",
       .loop = "epoll",
-      .keys = 4000,
-      .failovers = 3000,
-      .idle = 1000 },
+      .idle = 1000,
+      .failovers = 1000 },
 };
 
-static void tell(const struct variant *variant, const char *what, double *relays, double *brokers,
-                 unsigned rounds, double target, double limit) {
-    double ratios[ROUNDS_MAX];
-    for (unsigned i = 0; i < rounds; i++)
-        ratios[i] = brokers[i] / relays[i];
-    struct result result = { .unit = "us",
-                             .figure = sample_spread(brokers, rounds).median,
-                             .reference = sample_spread(relays, rounds).median,
-                             .judged = sample_spread(ratios, rounds),
-                             .target = target,
-                             .limit = limit };
-    snprintf(result.name, sizeof result.name, "%s, %s, %s", what, variant->what, variant->loop);
-    result_add(&result);
-}
+/* Here the pauses are long: a reporter who goes on at once after a failover that had to wait counts
+ * a long wait as one of many short ones, while one who comes at random moments meets it as often as
+ * workers would. */
+static const struct scenario BUSY[] = {
+    { .id = "import",
+      .what = "under imports of 10,000 keys",
+      .loop = "io_uring",
+      .busy = IMPORTING,
+      .pause_us = 4000,
+      .failovers = 120 },
+    { .id = "publish",
+      .what = "while 65,536 keys are published",
+      .loop = "io_uring",
+      .busy = PUBLISHING,
+      .pause_us = 4000,
+      .failovers = 120 },
+    { .id = "waiters",
+      .what = "1,000 processes in kb_wait",
+      .loop = "io_uring",
+      .waiters = 1000,
+      .pause_us = 40000, /* to wake them takes 20 ms of this processor */
+      .turn = 50,
+      .rounds = 3,
+      .failovers = 100 },
+    { .id = "storm",
+      .what = "1,000 connections report it at once",
+      .loop = "io_uring",
+      .storm = 1000,
+      .pause_us = 10000,
+      .turn = 50,
+      .rounds = 5,
+      .failovers = 100 },
+};
 
 /* Bench the first keys of the order by reports, no faster than the broker takes them: what a reader
  * could not send it may forget. */
-static void bench_first(struct contest *contest, unsigned count) {
+static void bench_first(struct rig *rig, const char *pool, unsigned count) {
+    kb_reader *reader = rig_reader(rig, pool);
     for (unsigned i = 0; i < count; i++) {
         kb_health_info health = KB_HEALTH_INFO_INIT;
-        const kb_key *key = kb_current(contest->reader);
+        const kb_key *key = kb_current(reader);
         if (!key)
-            sample_die("pool %s is out of keys", contest->pool);
+            sample_die("pool %s is out of keys", pool);
         uint64_t id = key->id;
-        kb_report(contest->reader, key->ticket, KB_QUOTA, KB_NO_HINT);
+        kb_report(reader, key->ticket, KB_QUOTA, KB_NO_HINT);
         do {
-            kb_health(contest->reader, &health);
-            key = kb_current(contest->reader);
+            kb_health(reader, &health);
+            key = kb_current(reader);
         } while (health.reports_pending > 0 || (key && key->id == id));
     }
-    sample_sleep_us(500000);
+    kb_close(reader);
+    if (count > 0)
+        sample_sleep_us(500000);
 }
 
-static void measure(struct rig *rig, const struct variant *variant, bool quick) {
-    double relay_p50[ROUNDS_MAX], relay_p99[ROUNDS_MAX];
-    double broker_p50[ROUNDS_MAX], broker_p99[ROUNDS_MAX];
-    unsigned rounds = quick ? 3 : 9, count = quick ? 800 : variant->failovers;
-    static int idle[1000];
-    char pool[48];
-    static unsigned serial;
-
-    snprintf(pool, sizeof pool, "failover-%u", ++serial);
-    rig->slow_disk_ready = variant->sync_delay_ms > 0;
-    rig_start(rig, variant->loop);
-    rig_make_pool(rig, pool, "priority", variant->keys, "");
-    for (unsigned i = 0; i < variant->idle; i++)
-        idle[i] = rig_connect_report(rig, pool);
-    struct contest *contest = contest_new(rig, pool);
-    bench_first(contest, variant->benched);
-    if (variant->sync_delay_ms)
-        rig_slow_disk(rig, variant->sync_delay_ms);
-    uint64_t syncs = atomic_load(&rig->disk->syncs_begun);
-    for (unsigned i = 0; i < rounds + 1; i++) { /* the first is to warm up */
-        static double relay_us[FAILOVERS_MAX], broker_us[FAILOVERS_MAX];
-        unsigned at = i == 0 ? 0 : i - 1, some = i == 0 ? 300 : count;
-        play_round(contest, some, relay_us, broker_us);
-        relay_p50[at] = sample_percentile(relay_us, some, 50);
-        relay_p99[at] = sample_percentile(relay_us, some, 99);
-        broker_p50[at] = sample_percentile(broker_us, some, 50);
-        broker_p99[at] = sample_percentile(broker_us, some, 99);
+static void tell(const struct scenario *scenario, const struct match_entrant *entrant,
+                 const struct match_entrant *relay, const struct match_entrant *plain) {
+    char id[64], name[96];
+    snprintf(id, sizeof id, "failover.%s", scenario->id);
+    snprintf(name, sizeof name, "%s, %s", scenario->what, scenario->loop);
+    result_add_latency(
+        &(struct result_latency){ .id = id,
+                                  .name = name,
+                                  .unit = "us",
+                                  .figures = &entrant->rounds,
+                                  .references = &relay->rounds,
+                                  .targets = { [RESULT_P50] = 1.4, [RESULT_P99] = 3 },
+                                  .figure_targets = { [RESULT_P999] = 1000 },
+                                  .limits = { [RESULT_P50] = 3 } });
+    if (!plain)
+        return;
+    for (int i = RESULT_P50; i <= RESULT_P99; i += RESULT_P99 - RESULT_P50) {
+        struct result_rounds figures = entrant->rounds, references = plain->rounds;
+        bool median = i == RESULT_P50;
+        snprintf(id, sizeof id, "failover.%s.unchanged.%s", scenario->id, median ? "p50" : "p99");
+        snprintf(name, sizeof name, "%s, %s: %s, against plain", scenario->what, scenario->loop,
+                 median ? "p50" : "p99");
+        struct result result =
+            result_against(id, name, "us", figures.at[i], references.at[i], figures.count);
+        result.target = median ? 1.1 : 0;
+        result_add(&result);
     }
-    if (variant->sync_delay_ms && atomic_load(&rig->disk->syncs_begun) == syncs)
+}
+
+static struct load *load_of(const struct scenario *scenario, struct rig *rig) {
+    switch (scenario->busy) {
+    case IMPORTING:
+        return load_importing_new(rig);
+    case PUBLISHING:
+        return load_publishing_new(rig);
+    case NOTHING:
+    default:
+        return NULL;
+    }
+}
+
+/* With the broker of the scenario set up; `plain_rig` NULL = compare with the relay only. */
+static void play(const struct scenario *scenario, struct rig *rig, struct rig *plain_rig,
+                 bool quick) {
+    static struct match match;
+    unsigned rounds = scenario->rounds ? scenario->rounds : ROUNDS;
+    match = (struct match){ .rounds = quick ? QUICK_ROUNDS : rounds,
+                            .failovers = quick ? QUICK_FAILOVERS : scenario->failovers,
+                            .turn = scenario->turn ? scenario->turn : 100,
+                            .pause_us = scenario->pause_us ? scenario->pause_us : 100 };
+    match.warm_up = match.turn * 2;
+    unsigned relay = match_add(&match, contestant_relay_new(false)), plain = relay;
+    if (plain_rig)
+        plain = match_add(&match, contestant_broker_new(plain_rig, "plain", false));
+    unsigned own =
+        match_add(&match, scenario->storm ? contestant_storm_new(rig, "pool", scenario->storm)
+                                          : contestant_broker_new(rig, "pool", false));
+    struct load *load = load_of(scenario, rig);
+    match.entrants[own].load = load;
+    match_play(&match);
+    tell(scenario, &match.entrants[own], &match.entrants[relay],
+         plain_rig ? &match.entrants[plain] : NULL);
+    if (load && load_done(load) == 0)
+        sample_die("there was no load");
+    if (load)
+        load_free(load);
+}
+
+static void measure(struct rig *rig, const struct scenario *scenario, bool quick) {
+    static int idle[IDLE_MAX];
+    struct rig plain_rig;
+    struct waiters *waiters = NULL;
+    bool compares = !scenario->plain && !quick;
+
+    if (compares) {
+        rig_open(&plain_rig, rig->build);
+        rig_start(&plain_rig, scenario->loop);
+        rig_make_pool(&plain_rig, "plain", "priority", PLAIN_KEYS, "");
+    }
+    rig->slow_disk_ready = scenario->sync_delay_ms > 0;
+    rig_start(rig, scenario->loop);
+    rig_make_pool(rig, "pool", "priority", scenario->keys ? scenario->keys : PLAIN_KEYS, "");
+    bench_first(rig, "pool", scenario->benched);
+    for (unsigned i = 0; i < scenario->idle; i++)
+        idle[i] = rig_connect_report(rig, "pool");
+    if (scenario->waiters)
+        waiters = waiters_new(rig, "pool", scenario->waiters, false);
+    rig_delay_syncs(rig, scenario->sync_delay_ms * 1000);
+    uint64_t syncs = atomic_load(&rig->disk->syncs_begun);
+
+    play(scenario, rig, compares ? &plain_rig : NULL, quick);
+
+    if (scenario->sync_delay_ms && atomic_load(&rig->disk->syncs_begun) == syncs)
         sample_die("the slow disk was never used");
-    rig_slow_disk(rig, 0);
+    rig_delay_syncs(rig, 0);
     rig->slow_disk_ready = false;
-    tell(variant, "p50", relay_p50, broker_p50, rounds, 1.4, 3);
-    tell(variant, "p99", relay_p99, broker_p99, rounds, 3, 0);
-    contest_free(contest);
-    for (unsigned i = 0; i < variant->idle; i++)
+    if (waiters)
+        waiters_free(waiters);
+    for (unsigned i = 0; i < scenario->idle; i++)
         close(idle[i]);
-    rig_stop(rig);
+    rig_close(rig); /* the next scenario shall not find this one's store */
+    if (compares)
+        rig_close(&plain_rig);
+}
+
+static void measure_all(const char *build, const struct scenario *scenarios, size_t count,
+                        bool quick) {
+    prctl(PR_SET_TIMERSLACK, 1);
+    sample_pin(CPU_WORKING);
+    for (size_t i = 0; i < count; i++) {
+        if (quick && !scenarios[i].in_quick)
+            continue;
+        struct rig rig;
+        rig_open(&rig, build);
+        measure(&rig, &scenarios[i], quick);
+    }
 }
 
 void failover_measure(struct rig *rig, bool quick) {
     result_section("report to another process's next key (reference: bare SEQPACKET relay)");
-    prctl(PR_SET_TIMERSLACK, 1);
-    sample_pin(CPU_WORKING);
-    for (size_t i = 0; i < sizeof VARIANTS / sizeof *VARIANTS; i++)
-        if (VARIANTS[i].in_quick || !quick)
-            measure(rig, &VARIANTS[i], quick);
+    measure_all(rig->build, QUIET, sizeof QUIET / sizeof *QUIET, quick);
+}
+
+void failover_measure_busy(struct rig *rig, bool quick) {
+    result_section("the same from a broker that is busy, or with a crowd (reference: the relay)");
+    measure_all(rig->build, BUSY, sizeof BUSY / sizeof *BUSY, quick);
 }

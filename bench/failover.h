@@ -1,7 +1,7 @@
 /*
- * From a report to another process's next key, beside a bare relay in the same run: a process that
- * waits in recv on a SOCK_SEQPACKET socket and makes one shared store, which the same observer
- * spins on.
+ * From a report to another process's next key, beside a bare relay in the same run (contestant.h):
+ * by itself and with many keys, benched keys, idle connections or a slow disk; while the broker is
+ * busy with something else; beside what a user might take instead.
  */
 #ifndef BENCH_FAILOVER_H
 #define BENCH_FAILOVER_H
@@ -10,7 +10,9 @@
 
 #include "rig.h"
 
-/* Starts and stops brokers on the rig, which has none running. */
+/* Each starts and stops brokers on the rig, which has none running, and if need be on another. */
 void failover_measure(struct rig *rig, bool quick);
+void failover_measure_busy(struct rig *rig, bool quick);
+void failover_measure_peers(struct rig *rig, bool quick);
 
 #endif

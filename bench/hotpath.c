@@ -3,17 +3,18 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/wait.h>
 
+#include "child.h"
 #include "result.h"
 #include "sample.h"
 
-enum { CALLS = 2000000, COUNTED_CALLS = 1000000 };
+enum { CALLS = 2000000, COUNTED_CALLS = 1000000, SEALED_CALLS = 10000000 };
 
 static const char *const LIBRARIES[] = { "static", "shared" };
 
 struct pool {
-    const char *name, *strategy;
+    const char *id, *strategy;
     unsigned count;
     const char *extra; /* for each key's JSON */
     const char *what;
@@ -22,71 +23,128 @@ struct pool {
 };
 
 static const struct pool POOLS[] = {
-    { "hot", "priority", 100, "", "priority, 100 keys", 1.3, true },
-    { "hot-10000", "priority", 10000, "", "priority, 10,000 keys", 1.3, true },
-    { "hot-65536", "priority", 65536, "", "priority, 65,536 keys", 1.3, false },
-    { "hot-spread", "spread", 1000, "", "spread, 1,000 keys", 8, true },
-    { "hot-weights", "spread", 999, ",\"weight\":3", "spread, 999 keys of weight 3, one of 1", 8,
+    { "keys_1", "priority", 1, "", "1 key", 1.3, false },
+    { "keys_100", "priority", 100, "", "100 keys", 1.3, true },
+    { "keys_10000", "priority", 10000, "", "10,000 keys", 1.3, true },
+    { "keys_65536", "priority", 65536, "", "65,536 keys", 1.3, false },
+    { "spread", "spread", 1000, "", "spread, 1,000 keys", 8, true },
+    { "weights", "spread", 999, ",\"weight\":3", "spread, 999 keys of weight 3, one of 1", 8,
       false },
-    { "hot-expiry", "priority", 100, ",\"expires_at\":\"2099-01-01T00:00:00Z\"",
-      "priority, the key expires one day", 0, true },
+    { "expiry", "priority", 100, ",\"expires_at\":\"2099-01-01T00:00:00Z\"",
+      "100 keys, the key expires one day", 0, true },
 };
 enum { POOL_COUNT = sizeof POOLS / sizeof *POOLS };
 
+/* ---- the program ---- */
+
+static struct child start(const struct rig *rig, const char *library, const char *mode,
+                          const char *pool, unsigned long first, unsigned long second,
+                          bool counted) {
+    char program[600], numbers[2][24];
+    const char *words[12] = { NULL };
+    int count = 0;
+    snprintf(program, sizeof program, "%s/bench/bench_hotpath_%s", rig->build, library);
+    snprintf(numbers[0], sizeof numbers[0], "%lu", first);
+    snprintf(numbers[1], sizeof numbers[1], "%lu", second);
+    if (counted) {
+        words[count++] = "valgrind";
+        words[count++] = "--tool=callgrind";
+        words[count++] = "--callgrind-out-file=/dev/null";
+        words[count++] = "--toggle-collect=kb_current";
+    }
+    words[count++] = program;
+    words[count++] = mode;
+    words[count++] = rig->runtime;
+    words[count++] = pool;
+    words[count++] = numbers[0];
+    words[count++] = numbers[1];
+    return child_start(words, counted);
+}
+
+struct child hotpath_start(const struct rig *rig, const char *library, const char *mode,
+                           const char *pool, unsigned long first, unsigned long second) {
+    return start(rig, library, mode, pool, first, second, false);
+}
+
+struct child hotpath_start_counted(const struct rig *rig, const char *library, const char *mode,
+                                   const char *pool, unsigned long first, unsigned long second) {
+    return start(rig, library, mode, pool, first, second, true);
+}
+
+bool hotpath_can_count(void) {
+    return system("command -v valgrind >/dev/null 2>&1") == 0;
+}
+
+double hotpath_counted(struct child *child) {
+    char line[256];
+    double collected = 0;
+    while (child_line(child, line, sizeof line)) {
+        const char *found = strstr(line, "Collected :");
+        if (found)
+            collected = strtod(found + strlen("Collected :"), NULL);
+    }
+    child_end(child);
+    return collected;
+}
+
+/* ---- what is measured ---- */
+
+static bool is_plain(const struct pool *pool) {
+    return pool->target > 0 && pool->target < 2;
+}
+
 static void measure(const struct rig *rig, const char *library, const struct pool *pool,
-                    const char *suffix, bool quick) {
-    char command[800];
-    double reference, current;
-    struct spread_of ratio;
-    snprintf(command, sizeof command, "%s/bench/bench_hotpath_%s %s %s %d %d", rig->build, library,
-             rig->runtime, pool->name, quick ? 11 : 41, CALLS);
-    FILE *output = popen(command, "re");
-    if (!output || fscanf(output, "%lf %lf %lf %lf %lf", &reference, &current, &ratio.median,
-                          &ratio.low, &ratio.high) != 5)
-        sample_die("failed: %s", command);
-    pclose(output);
-    struct result result = { .unit = "ns",
-                             .figure = current,
-                             .reference = reference,
-                             .judged = ratio,
+                    const char *suffix, const char *id_suffix, bool quick) {
+    char id[96], name[128], line[256];
+    struct child child = hotpath_start(rig, library, "--compare", pool->id, quick ? 11 : 41, CALLS);
+    struct result result = { .id = id,
+                             .name = name,
+                             .unit = "ns",
                              .target = pool->target,
-                             .limit = pool->target > 0 && pool->target < 2 ? 2 : 0 };
-    snprintf(result.name, sizeof result.name, "%s, %s%s", library, pool->what, suffix);
+                             .limit = is_plain(pool) ? 2 : 0 };
+    struct spread_of *a = &result.reference, *b = &result.figure, *c = &result.ratio;
+    if (!child_line(&child, line, sizeof line) ||
+        sscanf(line, "%lf %lf %lf %lf %lf %lf %lf %lf %lf", &a->median, &a->low, &a->high,
+               &b->median, &b->low, &b->high, &c->median, &c->low, &c->high) != 9)
+        sample_die("bench_hotpath_%s failed on pool %s", library, pool->id);
+    child_end(&child);
+    snprintf(id, sizeof id, "read.%s%s.%s", pool->id, id_suffix, library);
+    snprintf(name, sizeof name, "%s%s, %s library", pool->what, suffix, library);
     result_add(&result);
 }
 
 static void count_instructions(const struct rig *rig, const char *library,
                                const struct pool *pool) {
-    char command[1000], line[256], name[80];
-    unsigned long long collected = 0;
-    snprintf(name, sizeof name, "%s, %s: instructions a call", library, pool->what);
-    if (system("command -v valgrind >/dev/null 2>&1") != 0) {
-        result_skip(name, "valgrind is not installed");
+    char id[96], name[128];
+    snprintf(id, sizeof id, "read.%s.%s.instructions", pool->id, library);
+    snprintf(name, sizeof name, "%s, %s library: instructions a call", pool->what, library);
+    if (!hotpath_can_count()) {
+        result_skip(id, name, "valgrind is not installed");
         return;
     }
-    snprintf(command, sizeof command,
-             "valgrind --tool=callgrind --callgrind-out-file=/dev/null "
-             "--toggle-collect=kb_current %s/bench/bench_hotpath_%s --only-current %s %s %d 2>&1",
-             rig->build, library, rig->runtime, pool->name, COUNTED_CALLS);
-    FILE *output = popen(command, "re");
-    while (output && fgets(line, sizeof line, output)) {
-        const char *found = strstr(line, "Collected :");
-        if (found)
-            collected = strtoull(found + strlen("Collected :"), NULL, 10);
-    }
-    if (output)
-        pclose(output);
-    if (collected == 0) {
-        result_skip(name, "callgrind counted nothing");
-        return;
-    }
-    double each = (double)collected / (COUNTED_CALLS + 1);
-    struct result result = { .unit = "",
-                             .figure = each,
-                             .judged = { each, each, each },
-                             .target = pool->target > 0 && pool->target < 2 ? 10 : 0 };
-    snprintf(result.name, sizeof result.name, "%s", name);
-    result_add(&result);
+    struct child child = hotpath_start_counted(rig, library, "--only", pool->id, COUNTED_CALLS, 0);
+    double each = hotpath_counted(&child) / (COUNTED_CALLS + 1);
+    if (each > 0)
+        result_add_figure(id, name, "", &each, 1, is_plain(pool) ? 10 : 0, false);
+    else
+        result_skip(id, name, "callgrind counted nothing");
+}
+
+/* Under strict seccomp: who lives to the end made none. */
+static void count_system_calls(const struct rig *rig, const char *library,
+                               const struct pool *pool) {
+    char id[96], name[128];
+    double none = 0;
+    struct child child = hotpath_start(rig, library, "--sealed", pool->id, SEALED_CALLS, 0);
+    int status = child_end(&child);
+    snprintf(id, sizeof id, "read.%s.%s.system_calls", pool->id, library);
+    snprintf(name, sizeof name, "%s, %s library: system calls in 10 M", pool->what, library);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        result_add_figure(id, name, "", &none, 1, 0, false);
+    else if (WIFSIGNALED(status))
+        result_fail(id, name, "it made one");
+    else
+        result_skip(id, name, "strict seccomp is not to be had here");
 }
 
 static void disable_default_key(const struct rig *rig, const char *pool) {
@@ -101,17 +159,21 @@ void hotpath_measure(struct rig *rig, bool quick) {
     rig_start(rig, "io_uring");
     for (int i = 0; i < POOL_COUNT; i++)
         if (POOLS[i].in_quick || !quick)
-            rig_make_pool(rig, POOLS[i].name, POOLS[i].strategy, POOLS[i].count, POOLS[i].extra);
-    disable_default_key(rig, "hot-expiry"); /* it never expires */
-    for (int l = 0; l < 2; l++)
-        for (int i = 0; i < POOL_COUNT; i++)
+            rig_make_pool(rig, POOLS[i].id, POOLS[i].strategy, POOLS[i].count, POOLS[i].extra);
+    disable_default_key(rig, "expiry"); /* it never expires */
+    for (int i = 0; i < POOL_COUNT; i++)
+        for (int l = 0; l < 2; l++)
             if (POOLS[i].in_quick || !quick)
-                measure(rig, LIBRARIES[l], &POOLS[i], "", quick);
+                measure(rig, LIBRARIES[l], &POOLS[i], "", "", quick);
+    for (int i = 0; i < POOL_COUNT; i++)
+        for (int l = 0; l < 2; l++)
+            if (POOLS[i].in_quick)
+                count_system_calls(rig, LIBRARIES[l], &POOLS[i]);
+    for (int i = 0; i < POOL_COUNT && !quick; i++)
+        for (int l = 0; l < 2; l++)
+            if (POOLS[i].in_quick)
+                count_instructions(rig, LIBRARIES[l], &POOLS[i]);
     rig_kill(rig);
     for (int l = 0; l < 2; l++)
-        measure(rig, LIBRARIES[l], &POOLS[0], ", dead broker", quick);
-    for (int l = 0; l < 2; l++)
-        for (int i = 0; i < POOL_COUNT; i++)
-            if (i == 0 || (!quick && POOLS[i].in_quick))
-                count_instructions(rig, LIBRARIES[l], &POOLS[i]);
+        measure(rig, LIBRARIES[l], &POOLS[1], ", broker killed", ".dead_broker", quick);
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,52 +18,12 @@
 
 #include <keybroker_shared/board.h>
 
+#include "janitor.h"
 #include "sample.h"
 
 enum { READY_MS = 60000, WINDOW = 128 };
 
 /* ---- directories ---- */
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk) {
-    (void)info;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static void remove_tree(const char *path) {
-    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* Waits for the bench's end in whatever form: its end of the pipe closes. */
-static void start_janitor(const struct rig *rig) {
-    int pipes[2];
-    if (pipe2(pipes, O_CLOEXEC) < 0)
-        sample_die("pipe: %s", strerror(errno));
-    pid_t pid = fork();
-    if (pid < 0)
-        sample_die("fork: %s", strerror(errno));
-    if (pid > 0) {
-        close(pipes[0]); /* the other end stays open as long as this process lives */
-        return;
-    }
-    char byte;
-    setsid();
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = 0; fd < 3; fd++) /* nobody who reads our output shall wait for the janitor */
-        dup2(null, fd);
-    close(pipes[1]);
-    while (read(pipes[0], &byte, 1) < 0 && errno == EINTR)
-        continue;
-    for (int tries = 0; tries < 50; tries++) { /* a broker that is just ending may still write */
-        remove_tree(rig->state);
-        remove_tree(rig->runtime);
-        if (access(rig->state, F_OK) < 0 && access(rig->runtime, F_OK) < 0)
-            break;
-        sample_sleep_us(100000);
-    }
-    _exit(0);
-}
 
 static void path_in(char *path, size_t size, const char *directory, const char *name) {
     if (snprintf(path, size, "%s/%s", directory, name) >= (int)size)
@@ -91,26 +50,35 @@ static void open_notify(struct rig *rig) {
         sample_die("notification socket: %s", strerror(errno));
 }
 
-void rig_open(struct rig *rig, const char *build) {
+static void open_with_state(struct rig *rig, const char *build, const char *parent,
+                            const char *name) {
     *rig = (struct rig){ .notify = -1 };
     snprintf(rig->build, sizeof rig->build, "%s", build);
-    path_in(rig->state, sizeof rig->state, build, "bench-state.XXXXXX");
+    path_in(rig->state, sizeof rig->state, parent, name);
     snprintf(rig->runtime, sizeof rig->runtime, "/dev/shm/keybroker-bench.XXXXXX");
     if (!mkdtemp(rig->state))
         sample_die("%s: %s", rig->state, strerror(errno));
     if (!mkdtemp(rig->runtime) || chmod(rig->runtime, 0755) < 0)
         sample_die("%s: %s", rig->runtime, strerror(errno));
-    start_janitor(rig);
+    janitor_start((const char *[]){ rig->state, rig->runtime, NULL });
     open_disk(rig);
     open_notify(rig);
+}
+
+void rig_open(struct rig *rig, const char *build) {
+    open_with_state(rig, build, build, "bench-state.XXXXXX");
+}
+
+void rig_open_in_memory(struct rig *rig, const char *build) {
+    open_with_state(rig, build, "/dev/shm", "keybroker-bench-state.XXXXXX");
 }
 
 void rig_close(struct rig *rig) {
     rig_stop(rig);
     close(rig->notify);
     munmap(rig->disk, sizeof *rig->disk);
-    remove_tree(rig->state);
-    remove_tree(rig->runtime);
+    janitor_remove(rig->state);
+    janitor_remove(rig->runtime);
 }
 
 /* ---- the broker ---- */
@@ -189,8 +157,8 @@ void rig_kill(struct rig *rig) {
     end_broker(rig, SIGKILL);
 }
 
-void rig_slow_disk(struct rig *rig, unsigned sync_delay_ms) {
-    atomic_store(&rig->disk->sync_delay_ms, sync_delay_ms);
+void rig_delay_syncs(struct rig *rig, unsigned delay_us) {
+    atomic_store(&rig->disk->sync_delay_us, delay_us);
 }
 
 /* ---- its admin socket ---- */
@@ -261,6 +229,17 @@ void rig_admin_take(struct rig_admin *admin, char *text, size_t size) {
         sample_die("the broker closed the admin connection");
     if (text)
         text[used] = '\0';
+}
+
+double rig_metric(struct rig_admin *admin, const char *beginning) {
+    static char text[256 * 1024];
+    double sum = 0;
+    rig_admin_send(admin, "show metrics\n");
+    rig_admin_take(admin, text, sizeof text);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+        if (strncmp(line, beginning, strlen(beginning)) == 0)
+            sum += strtod(strrchr(line, ' '), NULL);
+    return sum;
 }
 
 void rig_enable(struct rig *rig, const char *pool, const uint64_t *ids, size_t count) {

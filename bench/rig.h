@@ -23,7 +23,7 @@ struct rig {
     char runtime[64]; /* short: sockets lie below it */
     int notify;
     pid_t broker;         /* 0 = none runs */
-    bool slow_disk_ready; /* start brokers so that rig_slow_disk works on them */
+    bool slow_disk_ready; /* start brokers so that rig_delay_syncs works on them */
     struct slow_disk *disk;
 };
 
@@ -33,6 +33,8 @@ struct rig_admin {
 };
 
 void rig_open(struct rig *rig, const char *build);
+/* With the state in memory: with rig_delay_syncs, a disk that takes exactly so long. */
+void rig_open_in_memory(struct rig *rig, const char *build);
 void rig_close(struct rig *rig); /* stops the broker, removes the directories */
 
 /* Start on CPU_WORKING and wait for READY=1; nanoseconds that took. `loop`: io_uring or epoll. */
@@ -40,7 +42,8 @@ uint64_t rig_start(struct rig *rig, const char *loop);
 void rig_stop(struct rig *rig);
 void rig_kill(struct rig *rig); /* as a crash would */
 
-void rig_slow_disk(struct rig *rig, unsigned sync_delay_ms);
+/* From now on every sync of the store takes so much longer; 0 = none. Needs slow_disk_ready. */
+void rig_delay_syncs(struct rig *rig, unsigned delay_us);
 
 struct rig_admin rig_admin_open(const struct rig *rig);
 void rig_admin_close(struct rig_admin *admin);
@@ -48,6 +51,9 @@ __attribute__((format(printf, 2, 3))) void rig_admin_send(struct rig_admin *admi
                                                           const char *format, ...);
 /* The next reply's body in `text` (may be NULL); anything but OK ends the process. */
 void rig_admin_take(struct rig_admin *admin, char *text, size_t size);
+
+/* The sum of all of the broker's metrics whose line begins so. */
+double rig_metric(struct rig_admin *admin, const char *beginning);
 
 /* Enable these keys, pipelined. */
 void rig_enable(struct rig *rig, const char *pool, const uint64_t *ids, size_t count);

@@ -23,6 +23,14 @@ uint64_t sample_busy_ns(void) {
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
+uint64_t sample_process_ns(pid_t pid) {
+    clockid_t clock;
+    struct timespec time;
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) < 0)
+        sample_die("process %d has no clock", (int)pid);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
 void sample_sleep_us(unsigned us) {
     struct timespec left = { .tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000 };
     while (nanosleep(&left, &left) < 0 && errno == EINTR)
@@ -35,6 +43,13 @@ void sample_pin(unsigned cpu) {
     CPU_SET(cpu, &set);
     if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && sched_setaffinity(0, sizeof set, &set) < 0)
         sample_die("cannot stay on processor %u: %s", cpu, strerror(errno));
+}
+
+void sample_unpin(void) {
+    cpu_set_t set;
+    memset(&set, 0xff, sizeof set);
+    if (sched_setaffinity(0, sizeof set, &set) < 0)
+        sample_die("cannot use every processor: %s", strerror(errno));
 }
 
 /* Exact where the process may be looked into; else the kernel's running count, which may be some

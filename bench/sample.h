@@ -20,8 +20,10 @@ struct spread_of {
 uint64_t sample_now_ns(void);
 uint64_t
 sample_busy_ns(void); /* processor time of this thread: others on the machine don't count */
+uint64_t sample_process_ns(pid_t pid); /* of all of a process's threads so far */
 void sample_sleep_us(unsigned us);
 void sample_pin(unsigned cpu); /* nothing on a machine with a single processor */
+void sample_unpin(void);
 
 /* Private memory of a process; 0 = not to be seen. */
 uint64_t sample_private_bytes(pid_t pid);

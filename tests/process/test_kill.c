@@ -112,7 +112,8 @@ static void kill_at_birth(struct kill_test *test) {
 /* On a slow disk the broker is more often killed in the middle of a commit. */
 static void choose_disk(struct kill_test *test) {
     bool slow = seed_below(&test->seed, 3) == 0;
-    atomic_store(&test->disk->sync_delay_ms, slow ? 1 + (uint32_t)seed_below(&test->seed, 4) : 0);
+    atomic_store(&test->disk->sync_delay_us,
+                 slow ? 1000 * (1 + (uint32_t)seed_below(&test->seed, 4)) : 0);
 }
 
 static void play(struct kill_test *test, unsigned round) {

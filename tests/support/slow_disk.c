@@ -61,13 +61,13 @@ static int refuse(int error) {
 }
 
 static void dawdle(int fd) {
-    uint32_t delay_ms = control ? atomic_load(&control->sync_delay_ms) : 0;
+    uint32_t delay_us = control ? atomic_load(&control->sync_delay_us) : 0;
     if (!control || !is_affected(fd))
         return;
     atomic_fetch_add(&control->syncs_begun, 1);
-    struct timespec left = { .tv_sec = delay_ms / 1000,
-                             .tv_nsec = (long)(delay_ms % 1000) * 1000000 };
-    while (delay_ms && nanosleep(&left, &left) < 0 && errno == EINTR)
+    struct timespec left = { .tv_sec = delay_us / 1000000,
+                             .tv_nsec = (long)(delay_us % 1000000) * 1000 };
+    while (delay_us && nanosleep(&left, &left) < 0 && errno == EINTR)
         continue;
     struct timespec moment = { .tv_nsec = 500000 };
     while (atomic_load(&control->hold))

@@ -20,7 +20,7 @@ enum slow_disk_call {
 };
 
 struct slow_disk {
-    _Atomic uint32_t sync_delay_ms; /* every sync takes so long */
+    _Atomic uint32_t sync_delay_us; /* every sync takes so much longer */
     _Atomic uint32_t hold;          /* not 0: no sync ends before this is 0 again */
     _Atomic uint32_t error;         /* an errno for the calls below; 0 = they work */
     _Atomic uint32_t calls;         /* enum slow_disk_call bits that fail */
