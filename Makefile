@@ -301,6 +301,19 @@ $(FUZZERS:%=fuzz-%): fuzz-%: build/fuzz/fuzz_%
 	  { tail -n 60 build/fuzz/$*.log; exit 1; }
 	@echo "  fuzz_$*: $$(tail -n 1 build/fuzz/$*.log)"
 
+# ---- campaigns -----------------------------------------------------------------------------------
+
+# Long searches for what breaks: tests/campaign/NAME.sh, each with a SEED (printed; 0 = a new one)
+# and a SIZE (what CI runs by default). tests/README.md has the long ones' results.
+SEED ?= 0
+CAMPAIGNS := $(patsubst tests/campaign/%.sh,%,$(wildcard tests/campaign/*.sh))
+.PHONY: campaigns $(CAMPAIGNS:%=campaign-%)
+campaigns: $(CAMPAIGNS:%=campaign-%) ## every campaign at the size that CI runs
+$(CAMPAIGNS:%=campaign-%): campaign-%: tests/campaign/%.sh $(PROGRAMS_plain) $(HELPERS_plain)
+	$(Q)KEYBROKER_BUILD=$(CURDIR)/build KEYBROKER_VARIANT=plain \
+	  SEED=$$(test '$(SEED)' = 0 && od -An -N4 -tu4 /dev/urandom | tr -d ' ' || echo '$(SEED)') \
+	  SIZE='$(SIZE)' tests/campaign/$*.sh
+
 # ---- lint ----------------------------------------------------------------------------------------
 
 .PHONY: lint lint-format lint-structure format
