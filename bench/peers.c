@@ -101,6 +101,11 @@ const char *peers_memcached(const char **ret_why) {
     return start(&memcached, memcache_is_built_in(), ret_why);
 }
 
+void peers_place_redis(int cpu) {
+    if (redis.pid > 0)
+        sample_place(redis.pid, cpu);
+}
+
 static void stop(struct server *server) {
     if (server->pid == 0)
         return;

@@ -13,6 +13,9 @@
 const char *peers_redis(const char **ret_why);
 const char *peers_memcached(const char **ret_why);
 
+/* Move the Redis that runs to this processor, or to CPU_ANY. */
+void peers_place_redis(int cpu);
+
 /* Ends what was started; asking again starts anew. */
 void peers_stop(void);
 

@@ -1,8 +1,8 @@
 /*
  * See read_peers.h. Every contestant hands out the same API key, in this one process, pinned to
- * CPU_WATCHING but for one; servers live on CPU_WORKING. In each round all of them have one turn,
- * in an order that turns round from one to the next, in wall-clock time: some of them wait for
- * another process.
+ * CPU_WATCHING, with the servers on CPU_WORKING; Redis also in two other places. In each round all
+ * of them have one turn, in an order that turns round from one to the next, in wall-clock time:
+ * some of them wait for another process.
  */
 #include "read_peers.h"
 
@@ -201,11 +201,14 @@ static void release(void) {
 
 enum { KEYBROKER, REFERENCE };
 
+/* Of this process and the servers. */
+enum place { APART, TOGETHER, ANYWHERE };
+
 struct contestant {
     const char *id, *name;
     void (*read)(unsigned calls);
-    unsigned calls;       /* in a turn */
-    bool with_the_server; /* on its processor */
+    unsigned calls; /* in a turn */
+    enum place place;
     bool (*prepare)(const char **ret_why);
     double target;   /* at least so many times what kb_current takes; 0 = only to know */
     const char *why; /* not to be had */
@@ -244,16 +247,22 @@ static struct contestant contestants[] = {
       .calls = 600,
       .prepare = prepare_memcached },
     { .id = "redis",
-      .name = "Redis GET, Unix socket, hiredis",
+      .name = "Redis GET, Unix socket, hiredis, not pinned",
       .read = read_redis,
       .calls = 600,
+      .place = ANYWHERE,
       .prepare = prepare_redis,
       .target = 20000 },
-    { .id = "redis_same_processor",
-      .name = "Redis GET, the same, client and server on one processor",
+    { .id = "redis_apart",
+      .name = "Redis GET, client and server on a processor each",
       .read = read_redis,
       .calls = 600,
-      .with_the_server = true,
+      .prepare = prepare_redis },
+    { .id = "redis_together",
+      .name = "Redis GET, client and server on one processor",
+      .read = read_redis,
+      .calls = 600,
+      .place = TOGETHER,
       .prepare = prepare_redis },
 };
 enum { CONTESTANTS = sizeof contestants / sizeof *contestants };
@@ -261,7 +270,9 @@ enum { CONTESTANTS = sizeof contestants / sizeof *contestants };
 static void take_turn(struct contestant *contestant, unsigned at) {
     if (contestant->why)
         return;
-    sample_pin(contestant->with_the_server ? CPU_WORKING : CPU_WATCHING);
+    static const int OWN[] = { CPU_WATCHING, CPU_WORKING, CPU_ANY };
+    sample_place(0, OWN[contestant->place]);
+    peers_place_redis(contestant->place == ANYWHERE ? CPU_ANY : CPU_WORKING);
     uint64_t begun_ns = sample_now_ns();
     contestant->read(contestant->calls);
     contestant->ns[at] = (double)(sample_now_ns() - begun_ns) / contestant->calls;

@@ -37,19 +37,23 @@ void sample_sleep_us(unsigned us) {
         continue;
 }
 
-void sample_pin(unsigned cpu) {
+void sample_place(pid_t pid, int cpu) {
     cpu_set_t set;
     CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && sched_setaffinity(0, sizeof set, &set) < 0)
-        sample_die("cannot stay on processor %u: %s", cpu, strerror(errno));
+    if (cpu == CPU_ANY)
+        memset(&set, 0xff, sizeof set);
+    else
+        CPU_SET((unsigned)cpu, &set);
+    if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && sched_setaffinity(pid, sizeof set, &set) < 0)
+        sample_die("process %d cannot be on processor %d: %s", (int)pid, cpu, strerror(errno));
+}
+
+void sample_pin(unsigned cpu) {
+    sample_place(0, (int)cpu);
 }
 
 void sample_unpin(void) {
-    cpu_set_t set;
-    memset(&set, 0xff, sizeof set);
-    if (sched_setaffinity(0, sizeof set, &set) < 0)
-        sample_die("cannot use every processor: %s", strerror(errno));
+    sample_place(0, CPU_ANY);
 }
 
 /* Exact where the process may be looked into; else the kernel's running count, which may be some

@@ -22,8 +22,11 @@ uint64_t
 sample_busy_ns(void); /* processor time of this thread: others on the machine don't count */
 uint64_t sample_process_ns(pid_t pid); /* of all of a process's threads so far */
 void sample_sleep_us(unsigned us);
-void sample_pin(unsigned cpu); /* nothing on a machine with a single processor */
+/* Pinning does nothing on a machine with a single processor. */
+void sample_pin(unsigned cpu);
 void sample_unpin(void);
+enum { CPU_ANY = -1 };
+void sample_place(pid_t pid, int cpu); /* its main thread; 0 = this one */
 
 /* Private memory of a process; 0 = not to be seen. */
 uint64_t sample_private_bytes(pid_t pid);
