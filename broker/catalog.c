@@ -28,7 +28,8 @@
 #include <keybroker_shared/board.h>
 #include <keybroker_shared/catalog.h>
 
-#include "keyconfig.h"
+#include "catalog_leaf.h"
+#include "memory.h"
 #include "runtime.h"
 #include "vendor_rules.h"
 
@@ -41,7 +42,7 @@ enum {
     FILE_NAME_SIZE = 64,
     CHUNK_BYTES = 65536,
     PAGES_SPARE = 64,
-    DERIVED_BYTES = 1024, /* what vendor and record add to a key's own strings, generously */
+    LMDB_NODE_BYTES = 24, /* what a page holds besides a record: header, key, index */
 };
 
 _Static_assert((int)STRATEGY_PRIORITY == (int)KB_CATALOG_PRIORITY, "copied as a number");
@@ -70,14 +71,6 @@ static int errno_of(int mdb_result) {
     return mdb_result > 0 ? -mdb_result : -EIO;
 }
 
-/* Hash of a label; 0 means "no label" and is never a label's own hash. */
-static uint64_t label_hash(const char *label) {
-    if (!*label)
-        return 0;
-    uint64_t hash = XXH3_64bits(label, strlen(label));
-    return hash ? hash : 1;
-}
-
 /* The pool's own rules, then its vendor's, one a line: with the NUL, how long and which. */
 static size_t rules_bytes(const struct pool_record *pool) {
     const char *const *lines = vendor_rules(vendor_find(pool->vendor));
@@ -95,22 +88,17 @@ static void write_rules(char *end, const struct pool_record *pool) {
         end = stpcpy(stpcpy(end, lines[i]), lines[i + 1] ? "\n" : "");
 }
 
-/* Room for everything: LMDB fills pages at least half, and gives long records pages of their own.
- * The map is address space only; readers map no more than the file. */
-static size_t map_bytes(const struct catalog_source *source) {
+/* Room for everything: appended pages are full but for a record that did not fit any more, and long
+ * records have pages of their own. The map is address space only; readers map no more than the
+ * file. */
+static size_t map_bytes(const struct catalog_source *source, size_t key_bytes) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t bytes = source->key_count * sizeof(struct kb_catalog_entry);
-    size_t pool = 2 * strlen(source->pool->base_url) + DERIVED_BYTES;
-    bytes += rules_bytes(source->pool);
-    for (uint32_t i = 0; i < source->key_count; i++) {
-        const struct key_record *key = source->keys[i];
-        bytes += pool + strlen(key->name) + strlen(key->account) + 6 * strlen(key->config);
-    }
+    size_t bytes = key_bytes + source->key_count * sizeof(struct kb_catalog_entry);
+    bytes += rules_bytes(source->pool) + strlen(source->pool->name) + strlen(source->pool->vendor);
     return (3 * bytes / page + PAGES_SPARE) * page;
 }
 
-static int builder_open(struct builder *builder, const struct catalog_source *source,
-                        int pool_dir_fd, const char *name) {
+static int builder_open(struct builder *builder, size_t room, int pool_dir_fd, const char *name) {
     char path[FILE_NAME_SIZE];
     int lmdb_fd = -1;
 
@@ -123,7 +111,7 @@ static int builder_open(struct builder *builder, const struct catalog_source *so
     snprintf(path, sizeof path, "/proc/self/fd/%d", builder->fd);
     int result = mdb_env_create(&builder->env);
     if (result == 0)
-        result = mdb_env_set_mapsize(builder->env, map_bytes(source));
+        result = mdb_env_set_mapsize(builder->env, room);
     if (result == 0)
         result = mdb_env_open(builder->env, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC, 0600);
     if (result == 0)
@@ -162,63 +150,57 @@ static void *reserve(struct builder *builder, uint64_t id, size_t size, int *ret
     return value.mv_data;
 }
 
-/* Append `bytes` to the record at *offset; returns where they begin. */
-static uint32_t place(void *record, size_t *offset, const char *text, size_t bytes) {
-    size_t at = *offset;
-    memcpy((char *)record + at, text, bytes);
-    *offset = at + bytes;
-    return (uint32_t)at;
-}
-
-static int put_key(struct builder *builder, const struct catalog_source *source,
-                   struct key_record *key, uint64_t *ret_endpoint) {
-    const struct keyconfig_handout *handout = keyconfig_handout_of(key, source->pool);
-    const char *strings[] = { key->name,         key->account,         handout->api_key,
-                              handout->base_url, handout->auth_header, key->config };
-    enum { STRINGS = sizeof strings / sizeof *strings };
-    size_t lengths[STRINGS];
-    uint32_t offsets[STRINGS];
-    size_t size = sizeof(struct kb_catalog_key) + handout->environment_size;
-    for (int i = 0; i < STRINGS; i++) {
-        lengths[i] = strlen(strings[i]) + 1;
-        size += lengths[i];
-    }
-    int result = 0;
-    assert(size < UINT32_MAX);
-    struct kb_catalog_key *record = reserve(builder, key->id, size, &result);
-    if (!record)
-        return result;
-    size_t offset = sizeof *record;
-    for (int i = 0; i < STRINGS; i++)
-        offsets[i] = place(record, &offset, strings[i], lengths[i]);
-    *record = (struct kb_catalog_key){
-        .size = (uint32_t)size,
-        .flags = key->id == source->pool->default_key_id ? KB_CATALOG_DEFAULT : 0,
-        .id = key->id,
-        .expires_at_ms = key->expires_at_ms,
-        .slot = key->slot,
-        .weight = key->weight,
-        .name = offsets[0],
-        .account = offsets[1],
-        .api_key = offsets[2],
-        .base_url = offsets[3],
-        .auth_header = offsets[4],
-        .config_json = offsets[5],
-        .environment = place(record, &offset, handout->environment, handout->environment_size),
-    };
-    assert(offset == size);
-    *ret_endpoint = label_hash(handout->base_url);
-    return 0;
-}
-
+/* A key on its way into the file, where records stand in order of id. */
 struct ranked {
-    struct key_record *key;
+    uint64_t id;
     uint32_t position;
+    const struct catalog_leaf *leaf;
 };
 
 static int by_id(const void *left, const void *right) {
     const struct ranked *a = left, *b = right;
-    return a->key->id < b->key->id ? -1 : a->key->id > b->key->id;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/* All keys in order of id; *ret_bytes is what they take. The caller frees. */
+static struct ranked *rank_keys(const struct catalog_source *source, size_t *ret_bytes) {
+    uint64_t pool_url = catalog_label_hash(source->pool->base_url), last_id = 0;
+    struct ranked *ranked = mem_resize(NULL, source->key_count, sizeof *ranked);
+    bool ascending = true;
+    *ret_bytes = 0;
+    for (uint32_t i = 0; i < source->key_count; i++) {
+        struct key_record *key = source->keys[i];
+        assert(key->id != 0 && key->id <= KB_KEY_ID_MAX && key->slot < source->slot_count);
+        ranked[i] = (struct ranked){ key->id, i, catalog_leaf_of(key, source->pool, pool_url) };
+        *ret_bytes += ranked[i].leaf->padded_size + LMDB_NODE_BYTES;
+        ascending &= key->id > last_id;
+        last_id = key->id;
+    }
+    if (!ascending)
+        qsort(ranked, source->key_count, sizeof *ranked, by_id);
+    return ranked;
+}
+
+static int put_key(struct builder *builder, const struct catalog_source *source,
+                   const struct ranked *ranked, struct kb_catalog_entry *ret_entry) {
+    const struct catalog_leaf *leaf = ranked->leaf;
+    uint32_t flags = ranked->id == source->pool->default_key_id ? KB_CATALOG_DEFAULT : 0;
+    int result = 0;
+    struct kb_catalog_key *record = reserve(builder, ranked->id, leaf->padded_size, &result);
+    if (!record)
+        return result;
+    memcpy(record, leaf->key, leaf->padded_size);
+    record->flags = flags;
+    *ret_entry = (struct kb_catalog_entry){
+        .id = ranked->id,
+        .expires_at_ms = leaf->key->expires_at_ms,
+        .account = leaf->account,
+        .endpoint = leaf->endpoint,
+        .slot = leaf->key->slot,
+        .weight = leaf->key->weight,
+        .flags = flags,
+    };
+    return 0;
 }
 
 static int put_pool(struct builder *builder, const struct catalog_source *source) {
@@ -229,7 +211,10 @@ static int put_pool(struct builder *builder, const struct catalog_source *source
     struct kb_catalog_pool *record = reserve(builder, KB_CATALOG_POOL, size, &result);
     if (!record)
         return result;
-    size_t offset = sizeof *record;
+    char *end = (char *)(record + 1);
+    memcpy(end, source->pool->name, name);
+    memcpy(end + name, source->pool->vendor, vendor);
+    write_rules(end + name + vendor, source->pool);
     *record = (struct kb_catalog_pool){
         .size = (uint32_t)size,
         .format = KB_CATALOG_FORMAT,
@@ -238,40 +223,21 @@ static int put_pool(struct builder *builder, const struct catalog_source *source
         .key_count = source->key_count,
         .slot_count = source->slot_count,
         .strategy = source->pool->strategy,
-        .name = place(record, &offset, source->pool->name, name),
-        .vendor = place(record, &offset, source->pool->vendor, vendor),
+        .name = sizeof *record,
+        .vendor = (uint32_t)(sizeof *record + name),
+        .rules = (uint32_t)(sizeof *record + name + vendor),
     };
-    record->rules = (uint32_t)offset;
-    write_rules((char *)record + offset, source->pool);
-    assert(offset + rules == size);
     return 0;
 }
 
 /* The key records in order of id, as LMDB's append wants them, then the order, then the pool. */
-static int put_everything(struct builder *builder, const struct catalog_source *source) {
+static int put_everything(struct builder *builder, const struct catalog_source *source,
+                          const struct ranked *ranked) {
     uint32_t count = source->key_count;
-    struct ranked *ranked = calloc(count + 1, sizeof *ranked);
-    struct kb_catalog_entry *entries = calloc(count + 1, sizeof *entries);
-    int result = ranked && entries ? 0 : -ENOMEM;
-
+    struct kb_catalog_entry *entries = mem_resize(NULL, count, sizeof *entries);
+    int result = 0;
     for (uint32_t i = 0; i < count && result == 0; i++)
-        ranked[i] = (struct ranked){ source->keys[i], i };
-    if (result == 0)
-        qsort(ranked, count, sizeof *ranked, by_id);
-    for (uint32_t i = 0; i < count && result == 0; i++) {
-        struct key_record *key = ranked[i].key;
-        assert(key->id != 0 && key->id <= KB_KEY_ID_MAX && key->slot < source->slot_count);
-        struct kb_catalog_entry *entry = &entries[ranked[i].position];
-        *entry = (struct kb_catalog_entry){
-            .id = key->id,
-            .expires_at_ms = key->expires_at_ms,
-            .account = label_hash(key->account),
-            .slot = key->slot,
-            .weight = key->weight,
-            .flags = key->id == source->pool->default_key_id ? KB_CATALOG_DEFAULT : 0,
-        };
-        result = put_key(builder, source, key, &entry->endpoint);
-    }
+        result = put_key(builder, source, &ranked[i], &entries[ranked[i].position]);
     if (result == 0) {
         void *order = reserve(builder, KB_CATALOG_ORDER, count * sizeof *entries, &result);
         if (order)
@@ -280,7 +246,6 @@ static int put_everything(struct builder *builder, const struct catalog_source *
     if (result == 0)
         result = put_pool(builder, source);
     free(entries);
-    free(ranked);
     return result;
 }
 
@@ -323,9 +288,12 @@ int catalog_build(const struct catalog_source *source, int pool_dir_fd,
     char name[FILE_NAME_SIZE];
     built_name(name, source->version);
 
-    int result = builder_open(&builder, source, pool_dir_fd, name);
+    size_t key_bytes;
+    struct ranked *ranked = rank_keys(source, &key_bytes);
+    int result = builder_open(&builder, map_bytes(source, key_bytes), pool_dir_fd, name);
     if (result == 0)
-        result = put_everything(&builder, source);
+        result = put_everything(&builder, source, ranked);
+    free(ranked);
     if (result == 0) {
         result = mdb_txn_commit(builder.txn);
         builder.txn = NULL;

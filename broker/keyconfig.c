@@ -439,7 +439,6 @@ void keyconfig_handout_init(struct keyconfig_handout *handout, const struct key_
     handout->api_key = mem_strdup(api_key ? api_key : "");
     handout->base_url = mem_strdup(base_url);
     handout->auth_header = auth_header(vendor->auth_format, handout->api_key);
-    handout->pool_base_url = mem_strdup(pool->base_url);
     make_environment(handout, vendor);
     json_decref(config);
 }
@@ -449,22 +448,5 @@ void keyconfig_handout_deinit(struct keyconfig_handout *handout) {
     mem_wipe_string(handout->base_url);
     mem_wipe_string(handout->auth_header);
     mem_wipe_free(handout->environment, handout->environment_size);
-    free(handout->pool_base_url);
     *handout = (struct keyconfig_handout){ 0 };
-}
-
-void keyconfig_handout_free(struct keyconfig_handout *handout) {
-    if (handout)
-        keyconfig_handout_deinit(handout);
-    free(handout);
-}
-
-const struct keyconfig_handout *keyconfig_handout_of(struct key_record *key,
-                                                     const struct pool_record *pool) {
-    if (key->handout && strcmp(key->handout->pool_base_url, pool->base_url) == 0)
-        return key->handout;
-    keyconfig_handout_free(key->handout);
-    key->handout = mem_alloc(sizeof *key->handout);
-    keyconfig_handout_init(key->handout, key, pool);
-    return key->handout;
 }

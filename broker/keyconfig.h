@@ -51,16 +51,9 @@ struct keyconfig_handout {
     char *auth_header;
     char *environment;       /* NAME=VALUE\0 … \0\0 */
     size_t environment_size; /* with the last NUL */
-    char *pool_base_url;     /* the pool's base_url that it was derived with */
 };
 void keyconfig_handout_init(struct keyconfig_handout *handout, const struct key_record *key,
                             const struct pool_record *pool);
 void keyconfig_handout_deinit(struct keyconfig_handout *handout);
-
-/* The same, kept with the record so that publishing a large pool again need not parse every config
- * again (2 µs a key). Store thread only. */
-const struct keyconfig_handout *keyconfig_handout_of(struct key_record *key,
-                                                     const struct pool_record *pool);
-void keyconfig_handout_free(struct keyconfig_handout *handout); /* NULL allowed */
 
 #endif

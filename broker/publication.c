@@ -106,6 +106,36 @@ static void index_slot(struct publication *pub, uint32_t position) {
 
 /* ---- what changes ---- */
 
+/* Slots whose key left the order, or belongs to another one now. A slot beyond the old count may
+ * lie in a hole of the file that board_reserve has just filled. */
+static void clear_strangers(struct publication *pub, uint32_t slots) {
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        uint64_t word = slot_word(pub, slot);
+        uint32_t position = pub->positions[slot];
+        if (word && (position == UINT32_MAX || kb_word_id(word) != pub->order[position].id))
+            board_set_slot(&pub->board, slot, &(struct board_entry){ 0 });
+    }
+}
+
+/* What all slots say, 64 keys at a time: a large pool's must not hold a failover up. */
+static void index_all(struct publication *pub) {
+    for (uint32_t first = 0; first < pub->count; first += 64) {
+        uint32_t left = pub->count - first;
+        uint64_t bits = 0;
+        for (uint32_t i = 0; i < (left < 64 ? left : 64); i++) {
+            uint32_t slot = pub->order[first + i].slot;
+            if (kb_word_status(slot_word(pub, slot)) == KB_STATUS_NORMAL)
+                bits |= UINT64_C(1) << i;
+            else if (slot_deadline(pub, slot))
+                heap_push(&pub->recoveries, slot_deadline(pub, slot), slot);
+        }
+        uint32_t word = first / 64;
+        pub->usable[word] = bits;
+        if (bits)
+            pub->usable_words[word / 64] |= UINT64_C(1) << word % 64;
+    }
+}
+
 void publication_set_catalog(struct publication *pub, const struct catalog_built *built,
                              struct published_key *order, uint32_t count) {
     assert(built->slot_count <= KB_BOARD_SLOTS_MAX);
@@ -125,16 +155,8 @@ void publication_set_catalog(struct publication *pub, const struct catalog_built
     pub->usable_words = mem_alloc((words + 63) / 64 * sizeof(uint64_t));
     for (uint32_t i = 0; i < count; i++)
         pub->positions[order[i].slot] = i;
-    for (uint32_t slot = 0; slot < slots; slot++) {
-        uint32_t position = pub->positions[slot];
-        uint64_t word = slot_word(pub, slot);
-        /* A slot beyond the old count may lie in a hole of the file that board_reserve has just
-         * filled. */
-        if (word && (position == UINT32_MAX || kb_word_id(word) != order[position].id))
-            board_set_slot(&pub->board, slot, &(struct board_entry){ 0 });
-        if (position != UINT32_MAX)
-            index_slot(pub, position);
-    }
+    clear_strangers(pub, slots);
+    index_all(pub);
 }
 
 static bool is_published(const struct publication *pub, uint32_t slot, uint64_t key_id) {

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "keyconfig.h"
+#include "catalog_leaf.h"
 #include "memory.h"
 
 void record_set_string(char **string, const char *value) {
@@ -114,7 +114,7 @@ struct key_record *key_record_unref(struct key_record *record) {
         free(record->account);
         free(record->note);
         mem_wipe_string(record->config);
-        keyconfig_handout_free(record->handout);
+        catalog_leaf_free(record->leaf);
         free(record);
     }
     return NULL;

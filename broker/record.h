@@ -53,8 +53,8 @@ struct key_record {
     char *name;
     char *account; /* "" = the key is its own account */
     char *note;
-    char *config;                      /* compact JSON object with api_key; secret */
-    struct keyconfig_handout *handout; /* the store thread's cache (keyconfig.h); secret */
+    char *config;              /* compact JSON object with api_key; secret */
+    struct catalog_leaf *leaf; /* the store thread's (catalog_leaf.h); secret */
 };
 
 /* What a key's life has brought it to. Plain data, copied freely, stored after every change. */

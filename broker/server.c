@@ -147,8 +147,8 @@ int server_run(struct server *server) {
         server_tick(server);
         if (server->now.mono_ms >= server->next_beat_mono)
             beat(server);
+        busy = wake_readers(server); /* before the store is given work: they have waited longer */
         server_flush(server);
-        busy = wake_readers(server);
     }
     return server->failed ? -EIO : 0;
 }

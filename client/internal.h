@@ -253,10 +253,11 @@ struct kb_reader {
 
     struct attachment attachment;
     struct catalog *catalog;
-    struct catalog *held; /* the one that keys in the caller's hands point into */
-    bool misplaced;       /* the file at the board's name is another */
-    int sync_error;       /* why board or catalog are not the newest */
-    uint64_t retry_ms;    /* not before; 0 = nothing to try again */
+    struct catalog *held;    /* the one that keys in the caller's hands point into */
+    bool misplaced;          /* the file at the board's name is another */
+    uint64_t place_check_ms; /* when kb_wait looks at that again */
+    int sync_error;          /* why board or catalog are not the newest */
+    uint64_t retry_ms;       /* not before; 0 = nothing to try again */
 
     kb_key choice_key; /* choice points here, unless the strategy is spread */
     const struct catalog *choice_catalog;

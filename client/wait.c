@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 enum {
-    PLACE_CHECK_MS = 1000,
+    PLACE_CHECK_MS = 1000, /* and up to PLACE_SPREAD_MS more, by chance: a thousand waiters that */
+    PLACE_SPREAD_MS = 255, /* were woken together must not all get up together ever after */
     RESEND_MS = 100,
     ATTACH_MS = 100, /* between tries to find a deleted pool again */
     COARSE_MS = 10,  /* how late a coarse clock may be, at worst */
@@ -61,7 +62,7 @@ static bool news(kb_reader *reader) {
 /* Until when to sleep if nothing happens. The choice's deadline is judged by a coarse clock, which
  * must have passed it too. */
 static uint64_t alarm_ms(const kb_reader *reader, uint64_t now_ms, uint64_t until_ms) {
-    until_ms = sooner(until_ms, now_ms + PLACE_CHECK_MS);
+    until_ms = sooner(until_ms, reader->place_check_ms);
     if (reader->valid_until_ms != KBI_NEVER)
         until_ms = sooner(until_ms, reader->valid_until_ms + COARSE_MS);
     if (reader->reporter.count > 0)
@@ -86,6 +87,16 @@ static bool doze(const kb_reader *reader, uint64_t until_ms) {
     return nanosleep(&pause, NULL) == 0;
 }
 
+/* Is the board still the pool's? That costs system calls, so not at each wake-up. */
+static bool place_is_due(kb_reader *reader, uint64_t now_ms) {
+    if (now_ms < reader->place_check_ms)
+        return false;
+    reader->place_check_ms =
+        now_ms + PLACE_CHECK_MS + (kbi_dice_roll(&reader->dice) & PLACE_SPREAD_MS);
+    kbi_reader_check_place(reader);
+    return reader->misplaced;
+}
+
 int kb_wait(kb_reader *reader, int timeout_ms) {
     if (!reader)
         return KB_EINVAL;
@@ -98,12 +109,11 @@ int kb_wait(kb_reader *reader, int timeout_ms) {
         kbi_reader_refresh(reader);
     for (;;) {
         kbi_report_flush(reader);
-        kbi_reader_check_place(reader);
-        if (news(reader)) {
+        uint64_t now_ms = exact_ms();
+        if (news(reader) || (place_is_due(reader, now_ms) && news(reader))) {
             result = 1;
             break;
         }
-        uint64_t now_ms = exact_ms();
         if (now_ms >= until_ms || !doze(reader, alarm_ms(reader, now_ms, until_ms)))
             break;
     }

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "broker/catalog_leaf.h"
 #include "broker/memory.h"
 
 static void must(bool held, const char *what) {
@@ -126,7 +127,10 @@ kb_reader *fixture_pool_reader(const struct fixture_pool *fixture) {
     return reader;
 }
 
+/* Records are immutable in the broker; here tests change them, so what was made of them goes. */
 void fixture_pool_build(struct fixture_pool *fixture) {
+    for (uint32_t i = 0; i < fixture->count; i++)
+        fixture->keys[i]->leaf = catalog_leaf_free(fixture->keys[i]->leaf);
     struct catalog_source source = { .pool = fixture->pool,
                                      .keys = fixture->keys,
                                      .key_count = fixture->count,

@@ -18,7 +18,6 @@
 #include <criterion/criterion.h>
 #include <lmdb.h>
 
-#include "broker/keyconfig.h"
 #include "broker/vendor_rules.h"
 #include "tests/support/fixture_pool.h"
 #include "tests/support/seed.h"
@@ -64,9 +63,6 @@ Test(catalog, what_was_built_is_what_a_worker_gets) {
     record_set_string(&key->account, "team-a");
     record_set_string(&key->config,
                       "{\"api_key\":\"sk-abc\",\"base_url\":\"https://example.test/v1\"}");
-    /* Records are immutable in the broker; here one changes, so what was derived from it goes. */
-    keyconfig_handout_free(key->handout);
-    key->handout = NULL;
     fixture_pool_publish(&fixture);
 
     struct attachment attachment;

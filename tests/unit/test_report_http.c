@@ -14,7 +14,6 @@
 
 #include <criterion/criterion.h>
 
-#include "broker/keyconfig.h"
 #include "client/classify.h"
 #include "tests/support/fixture_pool.h"
 #include "tests/support/seed.h"
@@ -42,8 +41,6 @@ static void begin(uint32_t strategy, bool two_endpoints) {
         record_set_string(&key->config,
                           i < 2 ? "{\"api_key\":\"k\",\"base_url\":\"https://a.example\"}"
                                 : "{\"api_key\":\"k\",\"base_url\":\"https://b.example\"}");
-        keyconfig_handout_free(key->handout);
-        key->handout = NULL;
     }
     fixture_pool_publish(&fixture);
     reader = fixture_pool_reader(&fixture);
