@@ -57,8 +57,13 @@ struct group *group_free(struct group *group) {
         return NULL;
     for (size_t i = 0; i < group->count; i++)
         changeset_deinit(&group->commands[i].set);
-    for (size_t i = 0; i < group->target_count; i++)
-        free(group->targets[i].order);
+    for (size_t i = 0; i < group->target_count; i++) {
+        struct group_target *target = &group->targets[i];
+        if (target->retired_version)
+            catalog_unlink(target->dir_fd, target->retired_version);
+        close(target->dir_fd);
+        free(target->order);
+    }
     changeset_deinit(&group->background);
     free(group->commands);
     free(group->targets);

@@ -22,7 +22,7 @@
 /* A pool whose catalog the group must publish anew. */
 struct group_target {
     uint64_t pool_id;
-    int dir_fd;                /* borrowed; stays open until the group is back */
+    int dir_fd;                /* owned */
     const struct board *board; /* borrowed, for board_reserve */
     uint64_t version;
     /* Results, valid if the group succeeded: */
@@ -30,6 +30,9 @@ struct group_target {
     struct catalog_built built;
     struct published_key *order; /* the taker's */
     uint32_t count;
+    /* From the taker: the version that this one replaced, 0 = none. Its file is unlinked when the
+     * group is freed, by the thread: the pages of a large one take milliseconds to free. */
+    uint64_t retired_version;
 };
 
 /* Events asked for by somebody; answered after the group's commit, also when that failed. */

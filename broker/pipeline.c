@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,7 +282,7 @@ static void collect_targets(struct server *server, struct group *group) {
             mem_resize(group->targets, group->target_count + 1, sizeof *group->targets);
         group->targets[group->target_count++] = (struct group_target){
             .pool_id = outlet->pool_id,
-            .dir_fd = outlet->publication.dir_fd,
+            .dir_fd = fcntl(outlet->publication.dir_fd, F_DUPFD_CLOEXEC, 0),
             .board = &outlet->publication.board,
             .version = server_next_generation(server),
         };
@@ -402,6 +403,17 @@ static void pass_on_events(struct server *server, const struct changeset *set) {
         }
 }
 
+static void retire_catalogs(struct server *server, struct group *group) {
+    for (size_t i = 0; i < group->target_count; i++) {
+        struct group_target *target = &group->targets[i];
+        struct outlet *outlet = map_get(&server->outlets, target->pool_id);
+        if (!outlet)
+            continue;
+        target->retired_version = outlet->publication.retired_catalog;
+        outlet->publication.retired_catalog = 0;
+    }
+}
+
 static void group_succeeded(struct server *server, struct group *group) {
     uint64_t generation = server_next_generation(server);
     bool published = take_targets(server, group, generation);
@@ -411,6 +423,7 @@ static void group_succeeded(struct server *server, struct group *group) {
     }
     show_troubles(server);
     announce_touched(server, generation, false);
+    retire_catalogs(server, group);
     for (size_t i = 0; i < group->count; i++)
         model_published(server->model, &group->commands[i].set, generation);
     for (size_t i = 0; i < group->count; i++) {

@@ -281,7 +281,7 @@ void publication_announce(struct publication *pub, uint64_t generation, struct m
     pub->wake_due = true;
     pub->wake_collided |= generation - pub->woken_generation > 31;
     if (old_version && old_version != pub->catalog_version)
-        catalog_unlink(pub->dir_fd, old_version);
+        pub->retired_catalog = old_version;
     account_for_choice(pub, choice, now, failover);
 }
 

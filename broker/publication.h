@@ -31,6 +31,7 @@ struct publication {
     struct board board;
     uint64_t generation; /* announced last */
     uint64_t catalog_version;
+    uint64_t retired_catalog; /* 0 = none: a file that no board names any more, to be unlinked */
     uint64_t catalog_size;
     uint64_t catalog_checksum;
     uint32_t slot_count;
@@ -63,7 +64,7 @@ void publication_close(struct publication *pub);
 void publication_retire(struct publication *pub, uint64_t generation);
 
 /* A new catalog was renamed in: take its order (takes over the array). Slots that left are cleared.
- * The old version's file is unlinked by publication_announce, after the new generation. */
+ * After the new generation was announced the old version is in retired_catalog. */
 void publication_set_catalog(struct publication *pub, const struct catalog_built *built,
                              struct published_key *order, uint32_t count);
 

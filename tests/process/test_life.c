@@ -2,6 +2,7 @@
  * A broker's life: signals, its end, a second broker on the same directories, master keys, and
  * readers that outlive it.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -266,4 +267,23 @@ TEST_BOTH_LOOPS(life, a_paused_broker_keeps_nobody_from_reading) {
     cr_assert_eq(peer_read(peer)->code, 0);
     cr_assert_str_eq(current(reader), "key2");
     kb_close(reader);
+}
+
+static unsigned catalogs_in(const char *directory) {
+    unsigned count = 0;
+    DIR *dir = opendir(directory);
+    cr_assert_not_null(dir);
+    for (const struct dirent *entry; (entry = readdir(dir));)
+        count += strstr(entry->d_name, "catalog.") != NULL;
+    closedir(dir);
+    return count;
+}
+
+TEST_BOTH_LOOPS(life, catalogs_that_were_replaced_are_unlinked) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    peer_make_pool(peer, "main", "openai", 3);
+    for (int i = 0; i < 20; i++)
+        peer_must(peer, "set key main key2 note=%d", i);
+    EVENTUALLY(catalogs_in(scene_text("%s/pools/main", b->runtime_dir)) == 1);
 }
