@@ -14,6 +14,11 @@ struct moment moment_now(void) {
                             .wall_ms = clock_ms(CLOCK_REALTIME) };
 }
 
+struct moment moment_at(uint64_t mono_ns) {
+    return (struct moment){ .mono_ms = (int64_t)(mono_ns / 1000000),
+                            .wall_ms = clock_ms(CLOCK_REALTIME) };
+}
+
 uint64_t moment_mono_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

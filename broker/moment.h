@@ -14,6 +14,7 @@ struct moment {
 };
 
 struct moment moment_now(void);
+struct moment moment_at(uint64_t mono_ns); /* the same, with the one clock already read */
 uint64_t moment_mono_ns(void);
 
 #endif

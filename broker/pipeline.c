@@ -198,7 +198,7 @@ static bool says_status(const struct changeset *set, uint64_t key_id) {
 
 void server_report(struct server *server, struct outlet *outlet, const struct actor *actor,
                    const struct report *report, uint64_t received_ns) {
-    server->now = moment_now();
+    server->now = moment_at(received_ns);
     const struct model_key *key = model_key_by_id(server->model, report->key_id);
     if (key)
         publication_expect(&outlet->publication, key->record->slot);

@@ -200,11 +200,20 @@ const kb_key *kbi_spread_pick(kb_reader *reader);
 /* Private random numbers that differ between readers, threads and forked processes. */
 struct dice {
     uint64_t state;
-    uint32_t *fork_mark; /* a page that a fork wipes; NULL = not had */
+    uint32_t *fork_mark; /* two words on a page that a fork wipes; NULL = not had */
 };
 void kbi_dice_init(struct dice *dice);
 void kbi_dice_deinit(struct dice *dice);
 uint64_t kbi_dice_roll(struct dice *dice);
+/* Was no fork between the last kbi_dice_set_process and now? False where that cannot be told
+ * without a system call. */
+static inline bool kbi_dice_is_of_this_process(const struct dice *dice) {
+    return dice->fork_mark && dice->fork_mark[1] != 0;
+}
+static inline void kbi_dice_set_process(struct dice *dice) {
+    if (dice->fork_mark)
+        dice->fork_mark[1] = 1;
+}
 
 /* ---- choose.c: which key, and for how long ---- */
 

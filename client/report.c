@@ -31,8 +31,12 @@ void kbi_report_disconnect(struct reporter *reporter) {
 
 /* A forked child reports on a connection of its own, and leaves the parent's reports to the parent.
  */
-static void settle_in_process(struct reporter *reporter) {
+static void settle_in_process(kb_reader *reader) {
+    struct reporter *reporter = &reader->reporter;
+    if (reporter->pid != 0 && kbi_dice_is_of_this_process(&reader->dice))
+        return;
     pid_t pid = getpid();
+    kbi_dice_set_process(&reader->dice);
     if (reporter->pid == pid)
         return;
     if (reporter->pid != 0) {
@@ -46,10 +50,9 @@ static void settle_in_process(struct reporter *reporter) {
 static bool connect_to_broker(kb_reader *reader) {
     struct reporter *reporter = &reader->reporter;
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    uint64_t now_ms = kbi_mono_ms();
-
     if (reporter->fd >= 0)
         return true;
+    uint64_t now_ms = kbi_mono_ms();
     if (!reader->attachment.board || now_ms < reporter->connect_after_ms)
         return false;
     reporter->connect_after_ms = now_ms + KBI_RETRY_MS;
@@ -99,7 +102,7 @@ static void flush(kb_reader *reader) {
 void kbi_report_flush(kb_reader *reader) {
     if (reader->reporter.count == 0)
         return;
-    settle_in_process(&reader->reporter);
+    settle_in_process(reader);
     flush(reader);
 }
 
@@ -179,7 +182,7 @@ static bool enqueue(struct reporter *reporter, const struct kb_report_message *m
 static enum report_fate send_or_queue(kb_reader *reader, const struct kb_report_message *message,
                                       uint64_t valid_since) {
     struct reporter *reporter = &reader->reporter;
-    settle_in_process(reporter);
+    settle_in_process(reader);
     flush(reader);
     if (reporter->count == 0 && send_one(reader, message))
         return REPORT_SENT;

@@ -242,7 +242,7 @@ TEST_BOTH_LOOPS(report_socket, passed_descriptors_are_not_kept) {
         send_descriptors(fd, "garbage", 7);
     }
     EVENTUALLY(reports(peer, "quota", "unknown_key") + bad_messages(peer) == 200);
-    cr_assert_eq(broker_descriptors(b), before);
+    cr_assert_leq(broker_descriptors(b), before, "the last commit's own may have gone since");
     kb_report(reader, kb_current(reader)->ticket, KB_QUOTA, KB_NO_HINT);
     EVENTUALLY(strcmp(worker_current(reader), "k1") == 0);
     EVENTUALLY(strcmp(peer_key_status(peer, "main", "k0"), "exceeded") == 0);
