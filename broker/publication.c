@@ -264,6 +264,16 @@ static void account_for_choice(struct publication *pub, uint32_t choice, struct 
     pub->choice_id = id;
 }
 
+/* A broker that was killed may have left others: built, not yet announced, or not yet unlinked.
+ * Nothing else is being built when a catalog is announced (one group commits at a time). */
+static void retire_old(struct publication *pub, uint64_t old_version) {
+    if (!pub->swept)
+        catalog_unlink_others(pub->dir_fd, pub->catalog_version);
+    else
+        pub->retired_catalog = old_version;
+    pub->swept = true;
+}
+
 void publication_announce(struct publication *pub, uint64_t generation, struct moment now,
                           bool failover) {
     assert(generation > pub->generation);
@@ -280,8 +290,8 @@ void publication_announce(struct publication *pub, uint64_t generation, struct m
     pub->generation = generation;
     pub->wake_due = true;
     pub->wake_collided |= generation - pub->woken_generation > 31;
-    if (old_version && old_version != pub->catalog_version)
-        pub->retired_catalog = old_version;
+    if (old_version != pub->catalog_version)
+        retire_old(pub, old_version);
     account_for_choice(pub, choice, now, failover);
 }
 
@@ -329,5 +339,6 @@ int publication_rebuild(struct publication *pub, int dir_fd, uint64_t generation
     close(pub->dir_fd);
     pub->board = fresh;
     pub->dir_fd = dir_fd;
+    pub->swept = false;
     return 0;
 }

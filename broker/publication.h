@@ -35,6 +35,7 @@ struct publication {
     uint64_t catalog_size;
     uint64_t catalog_checksum;
     uint32_t slot_count;
+    bool swept; /* no catalogs but the published one lie in the directory */
 
     struct published_key *order; /* owned */
     uint32_t count;

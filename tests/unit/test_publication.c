@@ -327,6 +327,29 @@ Test(publication, a_catalog_counts_when_it_is_announced_and_the_old_one_is_retir
     cr_assert_eq(pub.retired_catalog, 0, "no catalog, nothing to retire");
 }
 
+/* Found by the model (tests/model/board.pml): each kill at the wrong moment left a file with every
+ * key in it, for ever. */
+Test(publication, catalogs_that_a_killed_broker_left_go_with_the_first_announcement) {
+    begin(1);
+    char shown[64], unannounced[64], next[64];
+    touch_catalog(version, shown);
+    touch_catalog(version + 1, unannounced); /* renamed in; the broker died before it was said */
+    const char *half_built = ".catalog.00000000000000aa.new";
+    close(openat(dir_fd, half_built, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    publication_close(&pub);
+    uint64_t found;
+    cr_assert_eq(publication_open(&pub, POOL_ID, dup(dir_fd), &found), 0);
+    version++;
+    publish(1);
+    touch_catalog(version, next);
+    cr_assert(exists(shown), "readers may still open it");
+    announce();
+    cr_assert(exists(next));
+    cr_assert_not(exists(shown));
+    cr_assert_not(exists(unannounced));
+    cr_assert_not(exists(half_built));
+}
+
 Test(publication, a_retired_board_tells_its_readers_and_leaves_nothing) {
     begin(1);
     char name[64];
