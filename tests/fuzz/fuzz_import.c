@@ -1,0 +1,81 @@
+/*
+ * Fuzz target: import documents. Input: a byte that says how (mode, into which pool, dry run,
+ * whether reports come in meanwhile, whether the commit fails), then the document.
+ *
+ * Checked: what was imported and is exported whole can be imported again and then changes nothing;
+ * a dry run and a failed commit leave no trace; model, boards and committer agree.
+ */
+#include "rig.h"
+
+#include "broker/memory.h"
+#include "tests/support/model_fixture.h"
+
+static struct rig_peer peer;
+
+/* True if it was OK; the reply's body is in the peer's output, ended with a NUL. */
+static bool ask(const char *line, const void *payload, size_t length) {
+    char *head = payload ? mem_printf("json %s <<%zu\n", line, length) : mem_printf("%s\n", line);
+    rig_clear_output(&peer);
+    rig_send(&peer, head, strlen(head));
+    rig_send(&peer, payload, length);
+    rig_commit();
+    free(head);
+    must(peer.length > 4);
+    return strncmp(peer.output, "OK\n", 3) == 0;
+}
+
+static unsigned turn;
+
+static void report(void) {
+    turn++;
+    rig_report_outcome("p", turn % 2 ? "b" : "key1", turn % 3 ? KB_RATE : KB_INVALID);
+}
+
+/* What export prints is the pool, whole. */
+static void import_again(const char *pool) {
+    char *line = mem_printf("export %s secrets=yes", pool);
+    must(ask(line, NULL, 0));
+    free(line);
+    size_t length = peer.length - 3;
+    char *document = fuzz_copy(peer.output + 3, length);
+    line = mem_printf("import %s mode=replace", pool);
+    bool imported = ask(line, document, length);
+    if (!imported || !strstr(peer.output, "\"changes\":[]"))
+        fprintf(stderr, "%.*s\n%s\n", (int)length, document, peer.output);
+    must(imported && strstr(peer.output, "\"changes\":[]"));
+    free(line);
+    free(document);
+}
+
+static void import_once(uint8_t how, const void *document, size_t length) {
+    static const char *const MODES[] = { "create", "merge", "replace", "create" };
+    const char *pool = how & 4 ? "new" : "p";
+    bool dry = how & 8, fails = how & 32;
+    char *before = dry || fails ? model_fixture_snapshot(rig.server.model) : NULL;
+    char *line = mem_printf("import %s mode=%s%s", pool, MODES[how & 3], dry ? " dry-run" : "");
+    rig.let_in = how & 16 && !before ? report : NULL;
+    rig.failure = fails ? RIG_FAILS_TO_COMMIT : RIG_SOUND;
+    bool imported = ask(line, document, length);
+    rig.failure = RIG_SOUND;
+    rig.let_in = NULL;
+    if (before) {
+        char *after = model_fixture_snapshot(rig.server.model);
+        model_fixture_expect_same(before, after, "an import that was not made");
+        free(after);
+    } else if (imported) {
+        import_again(pool);
+    }
+    free(before);
+    free(line);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct input input = { data, size };
+    uint8_t how = input_byte(&input);
+    turn = 0;
+    rig_begin();
+    rig_connect(&peer, LEVEL_CHANGE);
+    import_once(how, input.left ? input.at : (const uint8_t *)"", input.left);
+    rig_end();
+    return 0;
+}
