@@ -215,6 +215,22 @@ static int import_new_key(struct import *import, struct key_spec *spec, const js
     return set_disabled(import, key, object);
 }
 
+/* Would the key have another configuration? Judged by what it would be stored as; one that would be
+ * refused is left to the rules. */
+static bool changes_config(const struct model_key *key, const json_t *patch) {
+    const struct model_pool *pool = key->pool;
+    const struct vendor *vendor = pool->vendor ? pool->vendor : vendor_find("generic");
+    struct refusal ignored;
+    json_t *old = json_loads(key->record->config, 0, NULL), *merged = json_deep_copy(old);
+    keyconfig_merge(merged, patch);
+    bool changes = !json_equal(old, merged) &&
+                   (keyconfig_check(merged, vendor, pool->record->base_url, &ignored) ||
+                    !json_equal(old, merged));
+    json_decref(merged);
+    json_decref(old);
+    return changes;
+}
+
 /* Leave only what differs in the spec, so that an import of what is there changes nothing. */
 static bool reduce(const struct model_key *key, struct key_spec *spec, char what[REASON_MAX]) {
     const struct key_record *record = key->record;
@@ -226,12 +242,8 @@ static bool reduce(const struct model_key *key, struct key_spec *spec, char what
         spec->weight = 0;
     if (spec->has_expires && spec->expires_at_ms == record->expires_at_ms)
         spec->has_expires = false;
-    json_t *old = json_loads(record->config, 0, NULL), *merged = json_deep_copy(old);
-    keyconfig_merge(merged, spec->config);
-    if (json_equal(old, merged))
+    if (!changes_config(key, spec->config))
         spec->config = NULL;
-    json_decref(merged);
-    json_decref(old);
     snprintf(what, REASON_MAX, "%s%s%s%s%s", spec->account ? "account " : "",
              spec->note ? "note " : "", spec->weight ? "weight " : "",
              spec->has_expires ? "expires " : "", spec->config ? "config " : "");

@@ -331,13 +331,20 @@ void rig_check(void) {
     must(server->committer->pools.count == server->model->pools.count);
 }
 
-/* The generation at which a key was last valid anew is written before it is known. */
-static void copy_valid_since(struct model *to, const struct model *from) {
+/* The generation at which a key was last valid anew is written before it is known; what a report
+ * that changed nothing else left (counters, the last failure) is written with the next change. */
+static void copy_details(struct model *to, const struct model *from) {
     size_t i = 0;
     for (struct model_key *key; (key = map_next(&to->keys, &i));) {
         const struct model_key *same = model_key_by_id(from, key->record->id);
         must(same);
-        key->state.valid_since = same->state.valid_since;
+        const struct key_state *state = &same->state;
+        key->state.valid_since = state->valid_since;
+        memcpy(key->state.reports, state->reports, sizeof state->reports);
+        memcpy(key->state.vendor_code, state->vendor_code, sizeof state->vendor_code);
+        key->state.last_failure_ms = state->last_failure_ms;
+        key->state.last_outcome = state->last_outcome;
+        key->state.http_status = state->http_status;
     }
 }
 
@@ -358,7 +365,7 @@ static void check_restart(void) {
     must(the_store.states.count == model->keys.count);
     model_loaded(loaded, model->next_id, true, 1, rig.now);
     model_fixture_check(loaded);
-    copy_valid_since(loaded, model);
+    copy_details(loaded, model);
     char *before = model_fixture_snapshot(model), *after = model_fixture_snapshot(loaded);
     if (strcmp(before, after) != 0)
         fprintf(stderr, "before a restart:\n%safter it:\n%s", before, after);

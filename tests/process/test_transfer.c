@@ -77,6 +77,24 @@ TEST_BOTH_LOOPS(transfer, an_import_of_what_is_there_changes_nothing) {
                        "a masked export brought back keeps every secret");
 }
 
+/* Found by fuzz_import: what the broker tidies (an address) or leaves out (a null) was compared
+ * with the document as it came. */
+TEST_BOTH_LOOPS(transfer, a_document_imported_twice_changes_nothing_the_second_time) {
+    static const char document[] =
+        "{\"pool\":{\"vendor\":\"openai\"},\"keys\":[{\"name\":\"a\",\"config\":{\"api_key\":"
+        "\"sk-test-a-0123456789\",\"base_url\":\"HTTPS://Eu.Example:8443/v1/\",\"project\":null}},"
+        "{\"name\":\"b\",\"config\":{\"api_key\":\"sk-test-b-0123456789\",\"base_url\":\"\"}}]}";
+    struct peer *peer = start(b);
+    peer_must_with(peer, document, "import twice");
+    long long before = last_event(peer);
+    struct answer *answer = peer_must_with(peer, document, "json import twice mode=replace");
+    cr_assert_eq(json_array_size(answer_at(answer, "changes")), 0, "%s", answer->body);
+    cr_assert_eq(last_event(peer), before);
+    const char *text = export_of(peer, "twice", "secrets=yes");
+    answer = peer_must_with(peer, text, "json import twice mode=replace");
+    cr_assert_eq(json_array_size(answer_at(answer, "changes")), 0, "%s", answer->body);
+}
+
 TEST_BOTH_LOOPS(transfer, an_export_shows_secrets_only_when_told) {
     struct peer *peer = start(b);
     const char *text = export_of(peer, "main", "");
