@@ -382,6 +382,17 @@ static bool differs(const json_t *settings, const char *name, const char *now, c
 }
 
 /* A pool that is there takes the document's settings, where it has any. */
+/* Is the address, once tidied, what the pool has? */
+static bool same_address(const char *text, const char *now) {
+    struct refusal ignored;
+    char *tidy;
+    if (keyconfig_check_base_url(text, &tidy, &ignored))
+        return false;
+    bool same = strcmp(tidy, now) == 0;
+    free(tidy);
+    return same;
+}
+
 static int import_settings(struct import *import) {
     struct request *request = import->request;
     const json_t *settings = json_object_get(import->document, "pool");
@@ -395,7 +406,10 @@ static int import_settings(struct import *import) {
     bool changed =
         differs(settings, "exceeded_recovery", record->exceeded_recovery, &spec.exceeded_recovery);
     changed |= differs(settings, "error_recovery", record->error_recovery, &spec.error_recovery);
-    changed |= differs(settings, "base_url", record->base_url, &spec.base_url);
+    if (differs(settings, "base_url", record->base_url, &spec.base_url) &&
+        same_address(spec.base_url, record->base_url))
+        spec.base_url = NULL;
+    changed |= spec.base_url != NULL;
     changed |= differs(settings, "guard", record->guard, &spec.guard);
     changed |= differs(settings, "group", record->group, &spec.group);
     if (differs(settings, "strategy", model_strategy_name(record->strategy), &strategy)) {

@@ -81,8 +81,9 @@ TEST_BOTH_LOOPS(transfer, an_import_of_what_is_there_changes_nothing) {
  * with the document as it came. */
 TEST_BOTH_LOOPS(transfer, a_document_imported_twice_changes_nothing_the_second_time) {
     static const char document[] =
-        "{\"pool\":{\"vendor\":\"openai\"},\"keys\":[{\"name\":\"a\",\"config\":{\"api_key\":"
-        "\"sk-test-a-0123456789\",\"base_url\":\"HTTPS://Eu.Example:8443/v1/\",\"project\":null}},"
+        "{\"pool\":{\"vendor\":\"openai\",\"base_url\":\"https://Pool.Example/\"},\"keys\":["
+        "{\"name\":\"a\",\"config\":{\"api_key\":\"sk-test-a-0123456789\",\"base_url\":"
+        "\"HTTPS://Eu.Example:8443/v1/\",\"project\":null}},"
         "{\"name\":\"b\",\"config\":{\"api_key\":\"sk-test-b-0123456789\",\"base_url\":\"\"}}]}";
     struct peer *peer = start(b);
     peer_must_with(peer, document, "import twice");
