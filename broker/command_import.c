@@ -30,9 +30,10 @@ struct import {
     const json_t *keys;
     struct model_pool *pool;
     bool added_pool;
-    char *rules;      /* the document's, joined; NULL = none given */
-    struct map named; /* key id → model_key: those that the document names */
-    json_t *changes;  /* lines */
+    char *rules;        /* the document's, joined; NULL = none given */
+    struct map named;   /* key id → model_key: those that the document names */
+    struct map unnamed; /* the same: those that it adds without a name */
+    json_t *changes;    /* lines */
     struct refusal *refusal;
 };
 
@@ -209,8 +210,7 @@ static int import_new_key(struct import *import, struct key_spec *spec, const js
     if (refused)
         return refused;
     struct model_key *key = import->pool->order[import->pool->count - 1];
-    if (spec->name)
-        map_set(&import->named, key->record->id, key);
+    map_set(spec->name ? &import->named : &import->unnamed, key->record->id, key);
     tell(import, "+", key->record->name, "");
     return set_disabled(import, key, object);
 }
@@ -254,6 +254,10 @@ static bool reduce(const struct model_key *key, struct key_spec *spec, char what
     return length > 0;
 }
 
+static bool is_documents(const struct import *import, const struct model_key *key) {
+    return map_get(&import->named, key->record->id) || map_get(&import->unnamed, key->record->id);
+}
+
 static int import_key(struct import *import, const json_t *object) {
     struct request *request = import->request;
     struct key_spec spec;
@@ -264,7 +268,7 @@ static int import_key(struct import *import, const json_t *object) {
         spec.name ? model_find_key(request->server->model, import->pool, spec.name) : NULL;
     if (!key)
         return import_new_key(import, &spec, object);
-    if (map_get(&import->named, key->record->id))
+    if (is_documents(import, key))
         return refuse(import->refusal, REFUSED_SYNTAX, "duplicate-key", "keys",
                       "the document names %.100s twice", spec.name);
     map_set(&import->named, key->record->id, key);
@@ -337,7 +341,7 @@ static int import_new_pool(struct import *import) {
     return refused;
 }
 
-/* replace: what the document does not name goes, except the default key, and the order is the
+/* replace: what the document does not have goes, except the default key, and the order is the
  * document's. */
 static int import_rest(struct import *import) {
     struct request *request = import->request;
@@ -345,7 +349,7 @@ static int import_rest(struct import *import) {
     int refused = 0;
     for (uint32_t i = pool->count; i-- > 0 && !refused;) {
         struct model_key *key = pool->order[i];
-        if (model_is_default(key) || map_get(&import->named, key->record->id))
+        if (model_is_default(key) || is_documents(import, key))
             continue;
         tell(import, "-", key->record->name, "");
         refused = model_delete_key(request->server->model, &request->cause, key, &request->set,
@@ -381,7 +385,6 @@ static bool differs(const json_t *settings, const char *name, const char *now, c
     return *ret != NULL;
 }
 
-/* A pool that is there takes the document's settings, where it has any. */
 /* Is the address, once tidied, what the pool has? */
 static bool same_address(const char *text, const char *now) {
     struct refusal ignored;
@@ -393,6 +396,7 @@ static bool same_address(const char *text, const char *now) {
     return same;
 }
 
+/* A pool that is there takes the document's settings, where it has any. */
 static int import_settings(struct import *import) {
     struct request *request = import->request;
     const json_t *settings = json_object_get(import->document, "pool");
@@ -494,6 +498,7 @@ int command_import(struct request *request, struct refusal *refusal) {
         json_object_set_new(request->body, "revision", json_integer((json_int_t)revision));
     }
     map_deinit(&import.named);
+    map_deinit(&import.unnamed);
     free(import.rules);
     json_decref(import.changes);
     free_document(&import);

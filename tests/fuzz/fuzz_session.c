@@ -5,6 +5,7 @@
  *   c commit   f, F the commit fails   t, T a minute, a day pass   h a heartbeat
  *   d hang up and come again   v come again as a viewer   e send no more
  *   w the watcher, which is another session, begins   r reports come in while an import is running
+ *   x, X a line, a payload comes that is too long and does not end
  *
  * Checked: replies are well-formed text, one for each command; a secret is shown only to those who
  * ask for it; model, boards and committer agree; a failed group leaves no trace in the model.
@@ -90,8 +91,22 @@ static void fail_commit(enum rig_failure failure) {
     rig.failure = RIG_SOUND;
 }
 
+static void flood(size_t length) {
+    char *bytes = malloc(length);
+    must(bytes);
+    memset(bytes, 'x', length);
+    rig_send(&peer, bytes, length);
+    free(bytes);
+}
+
 static void happen(uint8_t what) {
     switch (what) {
+    case 'x':
+        flood(SESSION_LINE_MAX + 1);
+        break;
+    case 'X':
+        flood(SESSION_PAYLOAD_MAX + 1);
+        break;
     case 'c':
         rig_commit();
         break;
