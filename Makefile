@@ -49,6 +49,7 @@ SLOW_DISK_SRC := tests/support/slow_disk.c
 TEST_SRC := $(wildcard tests/unit/test_*.c tests/process/test_*.c)
 # bench_NAME.c is a program's main, everything else there is common to them.
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_COMMON := $(filter-out $(FUZZ_SRC),$(wildcard tests/fuzz/*.c))
 BENCH_MAIN := $(wildcard bench/bench_*.c)
 BENCH_COMMON := $(filter-out $(BENCH_MAIN),$(wildcard bench/*.c))
 # Tests of the library's or the command's insides: they include one of its headers.
@@ -56,7 +57,7 @@ including = $(if $(TEST_SRC),$(shell grep -lE '^\#include "(([./]*/)?$(1)/[a-z_]
 CLIENT_TESTS := $(call including,client)
 CLI_TESTS := $(call including,client/cli)
 ALL_SRC := $(BROKER_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC) $(DEMO_SRC) $(STANDIN_SRC) \
-           $(SUPPORT_SRC) $(SLOW_DISK_SRC) $(TEST_SRC) $(FUZZ_SRC) $(BENCH_MAIN) $(BENCH_COMMON) \
+           $(SUPPORT_SRC) $(SLOW_DISK_SRC) $(TEST_SRC) $(FUZZ_SRC) $(FUZZ_COMMON) $(BENCH_MAIN) $(BENCH_COMMON) \
            $(wildcard tests/support/tsan_main.c)
 ALL_HEADERS := $(sort $(wildcard include/*.h include/*/*.h broker/*.h broker/*/*.h client/*.h \
                client/*/*.h bench/*.h bench/*/*.h tests/*.h tests/*/*.h))
@@ -222,7 +223,7 @@ all: $(PROGRAMS_plain) ## build keybrokerd, keybroker, the library and the examp
 
 # ---- what must be installed --------------------------------------------------------------------
 
-NEED_TESTS := $(filter test test-unit test-process asan tsan lint demo,$(MAKECMDGOALS))
+NEED_TESTS := $(filter test test-unit test-process asan tsan fuzz lint demo,$(MAKECMDGOALS))
 INSTALLS := $(filter test test-unit test-process demo run,$(MAKECMDGOALS))
 
 .PHONY: deps deps-bench deps-ci check
@@ -295,13 +296,22 @@ FUZZ_SECONDS ?= 60
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRC))
 build/obj/fuzz/libclient.a: $(call objects,fuzz,$(CLIENT_SRC))
 	$(archive)
-$(FUZZERS:%=build/fuzz/fuzz_%): build/fuzz/%: build/obj/fuzz/tests/fuzz/%.o build/obj/fuzz/libclient.a
-	$(call link,fuzz,$(CLIENT_LIBS))
+build/obj/fuzz/libcli.a: $(call objects,fuzz,$(filter-out client/cli/main.c,$(CLI_SRC)))
+	$(archive)
+build/obj/fuzz/libbroker.a: $(call objects,fuzz,$(filter-out broker/main.c,$(BROKER_SRC)))
+	$(archive)
+build/obj/fuzz/libsupport.a: $(call objects,fuzz,$(SUPPORT_SRC))
+	$(archive)
+# An object, not a member: what it stands in for must not be looked for in the broker's archive.
+$(patsubst tests/fuzz/%.c,build/fuzz/%,$(if $(FUZZ_SRC),$(shell grep -l '^\#include "rig.h"' $(FUZZ_SRC)))): $(call objects,fuzz,$(FUZZ_COMMON))
+$(FUZZERS:%=build/fuzz/fuzz_%): build/fuzz/%: build/obj/fuzz/tests/fuzz/%.o \
+    $(foreach library,support cli client broker,build/obj/fuzz/lib$(library).a)
+	$(call link,fuzz,$(TEST_LIBS) $(BROKER_LIBS) $(CLIENT_LIBS) $(CLI_LIBS))
 .PHONY: fuzz $(FUZZERS:%=fuzz-%)
-fuzz: $(FUZZERS:%=fuzz-%) ## fuzz what reads vendors' answers, FUZZ_SECONDS each (60); needs clang
+fuzz: $(FUZZERS:%=fuzz-%) ## fuzz everything that reads what others wrote, FUZZ_SECONDS each (60); needs clang
 $(FUZZERS:%=fuzz-%): fuzz-%: build/fuzz/fuzz_%
 	@mkdir -p build/fuzz/corpus/$*
-	@build/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -dict=tests/fuzz/keybroker.dict \
+	@build/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -dict=tests/fuzz/$(if $(filter $*,classify headers),keybroker,admin).dict \
 	  -artifact_prefix=build/fuzz/$*- build/fuzz/corpus/$* tests/fuzz/corpus/$* >build/fuzz/$*.log 2>&1 || \
 	  { tail -n 60 build/fuzz/$*.log; exit 1; }
 	@echo "  fuzz_$*: $$(tail -n 1 build/fuzz/$*.log)"

@@ -30,9 +30,10 @@ struct import {
     const json_t *keys;
     struct model_pool *pool;
     bool added_pool;
-    char *rules;      /* the document's, joined; NULL = none given */
-    struct map named; /* key id → model_key: those that the document names */
-    json_t *changes;  /* lines */
+    char *rules;        /* the document's, joined; NULL = none given */
+    struct map named;   /* key id → model_key: those that the document names */
+    struct map unnamed; /* the same: those that it adds without a name */
+    json_t *changes;    /* lines */
     struct refusal *refusal;
 };
 
@@ -209,10 +210,25 @@ static int import_new_key(struct import *import, struct key_spec *spec, const js
     if (refused)
         return refused;
     struct model_key *key = import->pool->order[import->pool->count - 1];
-    if (spec->name)
-        map_set(&import->named, key->record->id, key);
+    map_set(spec->name ? &import->named : &import->unnamed, key->record->id, key);
     tell(import, "+", key->record->name, "");
     return set_disabled(import, key, object);
+}
+
+/* Would the key have another configuration? Judged by what it would be stored as; one that would be
+ * refused is left to the rules. */
+static bool changes_config(const struct model_key *key, const json_t *patch) {
+    const struct model_pool *pool = key->pool;
+    const struct vendor *vendor = pool->vendor ? pool->vendor : vendor_find("generic");
+    struct refusal ignored;
+    json_t *old = json_loads(key->record->config, 0, NULL), *merged = json_deep_copy(old);
+    keyconfig_merge(merged, patch);
+    bool changes = !json_equal(old, merged) &&
+                   (keyconfig_check(merged, vendor, pool->record->base_url, &ignored) ||
+                    !json_equal(old, merged));
+    json_decref(merged);
+    json_decref(old);
+    return changes;
 }
 
 /* Leave only what differs in the spec, so that an import of what is there changes nothing. */
@@ -226,12 +242,8 @@ static bool reduce(const struct model_key *key, struct key_spec *spec, char what
         spec->weight = 0;
     if (spec->has_expires && spec->expires_at_ms == record->expires_at_ms)
         spec->has_expires = false;
-    json_t *old = json_loads(record->config, 0, NULL), *merged = json_deep_copy(old);
-    keyconfig_merge(merged, spec->config);
-    if (json_equal(old, merged))
+    if (!changes_config(key, spec->config))
         spec->config = NULL;
-    json_decref(merged);
-    json_decref(old);
     snprintf(what, REASON_MAX, "%s%s%s%s%s", spec->account ? "account " : "",
              spec->note ? "note " : "", spec->weight ? "weight " : "",
              spec->has_expires ? "expires " : "", spec->config ? "config " : "");
@@ -240,6 +252,10 @@ static bool reduce(const struct model_key *key, struct key_spec *spec, char what
         what[length - 1] = '\0';
     spec->name = NULL;
     return length > 0;
+}
+
+static bool is_documents(const struct import *import, const struct model_key *key) {
+    return map_get(&import->named, key->record->id) || map_get(&import->unnamed, key->record->id);
 }
 
 static int import_key(struct import *import, const json_t *object) {
@@ -252,7 +268,7 @@ static int import_key(struct import *import, const json_t *object) {
         spec.name ? model_find_key(request->server->model, import->pool, spec.name) : NULL;
     if (!key)
         return import_new_key(import, &spec, object);
-    if (map_get(&import->named, key->record->id))
+    if (is_documents(import, key))
         return refuse(import->refusal, REFUSED_SYNTAX, "duplicate-key", "keys",
                       "the document names %.100s twice", spec.name);
     map_set(&import->named, key->record->id, key);
@@ -325,7 +341,7 @@ static int import_new_pool(struct import *import) {
     return refused;
 }
 
-/* replace: what the document does not name goes, except the default key, and the order is the
+/* replace: what the document does not have goes, except the default key, and the order is the
  * document's. */
 static int import_rest(struct import *import) {
     struct request *request = import->request;
@@ -333,7 +349,7 @@ static int import_rest(struct import *import) {
     int refused = 0;
     for (uint32_t i = pool->count; i-- > 0 && !refused;) {
         struct model_key *key = pool->order[i];
-        if (model_is_default(key) || map_get(&import->named, key->record->id))
+        if (model_is_default(key) || is_documents(import, key))
             continue;
         tell(import, "-", key->record->name, "");
         refused = model_delete_key(request->server->model, &request->cause, key, &request->set,
@@ -369,6 +385,17 @@ static bool differs(const json_t *settings, const char *name, const char *now, c
     return *ret != NULL;
 }
 
+/* Is the address, once tidied, what the pool has? */
+static bool same_address(const char *text, const char *now) {
+    struct refusal ignored;
+    char *tidy;
+    if (keyconfig_check_base_url(text, &tidy, &ignored))
+        return false;
+    bool same = strcmp(tidy, now) == 0;
+    free(tidy);
+    return same;
+}
+
 /* A pool that is there takes the document's settings, where it has any. */
 static int import_settings(struct import *import) {
     struct request *request = import->request;
@@ -383,7 +410,10 @@ static int import_settings(struct import *import) {
     bool changed =
         differs(settings, "exceeded_recovery", record->exceeded_recovery, &spec.exceeded_recovery);
     changed |= differs(settings, "error_recovery", record->error_recovery, &spec.error_recovery);
-    changed |= differs(settings, "base_url", record->base_url, &spec.base_url);
+    if (differs(settings, "base_url", record->base_url, &spec.base_url) &&
+        same_address(spec.base_url, record->base_url))
+        spec.base_url = NULL;
+    changed |= spec.base_url != NULL;
     changed |= differs(settings, "guard", record->guard, &spec.guard);
     changed |= differs(settings, "group", record->group, &spec.group);
     if (differs(settings, "strategy", model_strategy_name(record->strategy), &strategy)) {
@@ -468,6 +498,7 @@ int command_import(struct request *request, struct refusal *refusal) {
         json_object_set_new(request->body, "revision", json_integer((json_int_t)revision));
     }
     map_deinit(&import.named);
+    map_deinit(&import.unnamed);
     free(import.rules);
     json_decref(import.changes);
     free_document(&import);

@@ -146,6 +146,20 @@ static int check_values(const json_t *value, int depth, struct refusal *ret_refu
     return 0;
 }
 
+/* To a merge a null means "not there"; so it does in a new configuration, or importing what was
+ * exported would change it. */
+static void drop_nulls(json_t *object) {
+    const char *name;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(object, next, name, value) {
+        if (json_is_null(value))
+            json_object_del(object, name);
+        else if (json_is_object(value))
+            drop_nulls(value);
+    }
+}
+
 static int check_api_key(const json_t *config, struct refusal *ret_refusal) {
     const json_t *api_key = json_object_get(config, "api_key");
     if (!api_key || json_is_null(api_key))
@@ -288,8 +302,10 @@ int keyconfig_check(json_t *config, const struct vendor *vendor, const char *poo
     int refused = check_api_key(config, ret_refusal);
     if (!refused)
         refused = check_values(config, 0, ret_refusal);
-    if (!refused)
-        refused = check_base_url(config, vendor, pool_base_url, ret_refusal);
+    if (refused)
+        return refused;
+    drop_nulls(config);
+    refused = check_base_url(config, vendor, pool_base_url, ret_refusal);
     if (!refused)
         refused = check_fields(config, vendor, ret_refusal);
     if (!refused && json_dumpb(config, NULL, 0, TEXT_FLAGS) > KEYCONFIG_MAX_BYTES)

@@ -22,8 +22,8 @@ json_t *keyconfig_parse_payload(const char *payload, size_t length, struct refus
  * most 8 KiB printable ASCII without spaces (nothing that could end a header line), base_url an
  * http(s) URL (tidied as below; null or "" is removed) and present if the vendor and the pool have
  * none, the vendor's required fields there;
- * everything else bounded in depth and size and free of control characters. 0, or a refusal
- * code. May rewrite config. */
+ * everything else bounded in depth and size and free of control characters. Members that are null
+ * are removed, as a merge would. 0, or a refusal code. May rewrite config. */
 int keyconfig_check(json_t *config, const struct vendor *vendor, const char *pool_base_url,
                     struct refusal *ret_refusal);
 

@@ -97,6 +97,14 @@ void cli_render_info(const struct cli_context *context, const json_t *body, int6
     cli_fields_print(context, body, fields, sizeof(fields) / sizeof(fields[0]), now_ms);
 }
 
+static void print_help_line(const struct cli_context *context, const char *indent,
+                            const char *line) {
+    struct cli_text text = CLI_TEXT_INIT;
+    cli_text_add_printable(&text, line);
+    fprintf(context->out, "%s%s\n", indent, cli_text_string(&text));
+    cli_text_deinit(&text);
+}
+
 void cli_render_help(const struct cli_context *context, const json_t *body) {
     const json_t *commands = json_object_get(body, "commands");
     for (size_t i = 0; i < json_array_size(commands); i++) {
@@ -104,9 +112,9 @@ void cli_render_help(const struct cli_context *context, const json_t *body) {
         const char *usage = cli_json_string(command, "usage");
         const char *help = cli_json_string(command, "help");
         if (usage)
-            fprintf(context->out, "%s\n", usage);
+            print_help_line(context, "", usage);
         if (help && *help)
-            fprintf(context->out, "    %s\n", help);
+            print_help_line(context, "    ", help);
     }
     if (json_array_size(commands) != 1)
         cli_help_local(context, NULL);

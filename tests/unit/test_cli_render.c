@@ -242,6 +242,15 @@ Test(cli_render, nothing_that_others_wrote_steers_the_terminal) {
     free(output);
 }
 
+/* Found by fuzz_reply: only the broker writes these, but they were printed as they came. */
+Test(cli_render, a_help_line_does_not_steer_the_terminal_either) {
+    char *output =
+        rendered("help", "show",
+                 "{\"commands\":[{\"usage\":\"show\\u001b[2J\",\"help\":\"a\\u009bb\"}]}", 0);
+    cr_assert_str_eq(output, "show?[2J\n    a?b\n");
+    free(output);
+}
+
 Test(cli_view, times_are_read_with_offsets_and_fractions) {
     int64_t ms = 0;
     cr_assert(cli_parse_time("2026-11-23T16:00:00Z", &ms));

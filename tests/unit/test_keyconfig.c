@@ -334,6 +334,20 @@ Test(keyconfig, other_values_are_free_of_control_characters) {
         run_check(&cases[i]);
 }
 
+/* Found by fuzz_import: it was kept in a new key's configuration, and a merge of the same (an
+ * import of what export printed) took it away. */
+Test(keyconfig, a_null_member_is_left_out_at_every_depth) {
+    const struct check_case c = {
+        "openai",
+        "",
+        "{\"api_key\":\"sk-1\",\"a\":null,\"b\":{\"c\":null,\"d\":[null,{\"e\":null}]}}",
+        "{\"api_key\":\"sk-1\",\"b\":{\"d\":[null,{\"e\":null}]}}",
+        NULL,
+        NULL
+    };
+    run_check(&c);
+}
+
 Test(keyconfig, nesting_is_bounded) {
     const struct check_case cases[] = {
         { "openai", "", "{\"api_key\":\"k\",\"a\":[[[[[[[1]]]]]]]}",
