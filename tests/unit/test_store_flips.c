@@ -8,15 +8,13 @@
  */
 #include "store_fixture.h"
 
-#include <sys/mman.h>
-#include <sys/wait.h>
-
 #include "store_internal.h"
 #include "tests/support/seed.h"
+#include "tests/support/trials.h"
 
 enum {
-    FLIPS = 3000,
-    LENGTHS = 300,
+    FLIPS = 1000,
+    LENGTHS = 100,
     KEYS = 40,
     ROUNDS = 12, /* of changes that leave free pages behind */
     META_BYTES = 152,
@@ -29,13 +27,8 @@ static struct bytes whole; /* what is used of the file */
 static size_t page_bytes, length_bytes;
 static struct loaded expected;
 
-/* Of all runs; the processes that try share it. */
-struct tally {
-    unsigned done, refused, served, crashed;
-    uint64_t at;
-    char problem[512];
-};
-static struct tally *tally;
+static struct trials *tally;
+static struct seed seed;
 
 static void use_memory_for_files(void) {
     if (access("/dev/shm", W_OK) == 0)
@@ -45,14 +38,9 @@ static void use_memory_for_files(void) {
 
 TestSuite(store_flips, .init = use_memory_for_files, .fini = state_dir_deinit, .timeout = 3600);
 
-static unsigned wanted(const char *name, unsigned otherwise) {
-    const char *given = getenv(name);
-    return given && *given ? (unsigned)strtoul(given, NULL, 10) : otherwise;
-}
-
 /* ---- a store with trees of several levels, large values and a free list ---- */
 
-static void make_store(struct seed *seed) {
+static void make_store(void) {
     static char config[12000];
     struct store *store = open_store_with(NULL, 200);
     struct changeset set = { 0 };
@@ -62,7 +50,8 @@ static void make_store(struct seed *seed) {
     for (unsigned round = 0; round < ROUNDS; round++) {
         for (uint64_t id = 2; id < 2 + KEYS; id++) {
             struct key_record *key;
-            size_t size = seed_below(seed, 4) ? 200 : 200 + seed_below(seed, sizeof(config) - 300);
+            size_t size =
+                seed_below(&seed, 4) ? 200 : 200 + seed_below(&seed, sizeof(config) - 300);
             snprintf(config, sizeof(config), "{\"api_key\":\"sk-%0*llu\"}", (int)size,
                      (unsigned long long)id);
             key = new_key(1, id, config);
@@ -93,12 +82,6 @@ static uint64_t meta_number(const unsigned char *data, size_t page, size_t at) {
 
 /* ---- what must be true ---- */
 
-static bool complain(const char *format, uint64_t at, const char *why) {
-    if (!tally->problem[0])
-        snprintf(tally->problem, sizeof(tally->problem), format, (unsigned long long)at, why);
-    return false;
-}
-
 static bool is_expected(const struct loaded *loaded, size_t more) {
     if (loaded->pool_count != expected.pool_count || loaded->key_count != expected.key_count + more)
         return false;
@@ -123,7 +106,7 @@ static int load_and_compare(struct store *store, size_t more, bool *ret_same) {
 
 /* It was opened and read, so it serves: a start, changes of every table, and all of it is there
  * when it is opened again. */
-static bool goes_on(struct store *store) {
+static void go_on(struct store *store) {
     uint64_t start;
     struct changeset set = { 0 };
     struct store_options options = { .state_dir_fd = state_dir.fd, .events_kept = 200 };
@@ -134,15 +117,18 @@ static bool goes_on(struct store *store) {
         rc = commit_set(store, &set, 1000 + i);
     }
     store_close(store);
-    if (rc < 0)
-        return complain("at %llu: it cannot be written: %s", tally->at, strerror(-rc));
+    if (rc < 0) {
+        trials_complain(tally, "it cannot be written", strerror(-rc));
+        return;
+    }
     rc = store_open(&store, &options, store_error);
     bool same = false;
     if (rc == 0) {
-        rc = load_and_compare(store, 3, &same);
+        load_and_compare(store, 3, &same);
         store_close(store);
     }
-    return same || complain("at %llu: lost after a change: %s", tally->at, store_error);
+    if (!same)
+        trials_complain(tally, "lost after a change", store_error);
 }
 
 static void restore(size_t from, size_t size) {
@@ -176,59 +162,31 @@ static void try_flip(uint64_t bit) {
     if (rc == 0)
         rc = load_and_compare(store, 0, &same);
     if (rc == 0 && !same)
-        complain("bit %llu: opened, but it holds something else%s", bit, "");
+        trials_complain(tally, "opened", "but it holds something else");
     if (rc < 0 && store)
         store = store_close(store);
     if (rc < 0) {
         tally->refused++;
         if (!store_error[0] || !is_untouched())
-            complain("bit %llu: refused without a word, or written: %s", bit, store_error);
+            trials_complain(tally, "refused without a word, or written", store_error);
         whole.data[at] ^= (unsigned char)(1u << bit % 8);
         restore(at, 1);
         return;
     }
     tally->served++;
-    goes_on(store);
+    go_on(store);
     whole.data[at] ^= (unsigned char)(1u << bit % 8);
     restore(0, whole.size);
 }
 
-/* Run trials in processes of their own until all are done: one that crashes costs only itself. */
-static void run(unsigned count, void (*try)(struct seed *), struct seed seed) {
-    while (tally->done < count) {
-        fflush(NULL);
-        pid_t pid = fork();
-        cr_assert_geq(pid, 0);
-        if (pid == 0) {
-            while (tally->done < count) {
-                struct seed own = { seed.state + tally->done++ };
-                try(&own);
-            }
-            _exit(0);
-        }
-        int status;
-        cr_assert_eq(waitpid(pid, &status, 0), pid);
-        if (status == 0)
-            continue;
-        tally->crashed++;
-        printf("at %llu: ended with %d\n", (unsigned long long)tally->at, status);
-        restore(0, whole.size);
-    }
+static void restore_all(void) {
+    restore(0, whole.size);
 }
 
-static void begin(struct seed *seed) {
-    *seed = seed_begin("store_flips");
-    make_store(seed);
-    tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    cr_assert_neq(tally, MAP_FAILED);
-}
-
-static void end(const char *what) {
-    printf("%u %s in %zu KiB: %u refused, %u served, %u crashed\n", tally->done, what,
-           whole.size / 1024, tally->refused, tally->served, tally->crashed);
-    fflush(stdout);
-    cr_assert_eq(tally->crashed, 0);
-    cr_assert_str_empty(tally->problem, "%s", tally->problem);
+static void begin(void) {
+    seed = seed_begin("store_flips");
+    make_store();
+    tally = trials_new();
 }
 
 /* ---- flips ---- */
@@ -242,19 +200,20 @@ static bool takes_back(uint64_t bit) {
     return bit == 8 * (newer * page_bytes + META_TRANSACTION) + 1 && (newer ? second : first) & 2;
 }
 
-static void flip_somewhere(struct seed *seed) {
-    uint64_t pages = whole.size / page_bytes, page = seed_below(seed, pages), bit;
-    switch (seed_below(seed, 8)) {
+static void flip_somewhere(unsigned number) {
+    struct seed own = { seed.state + number };
+    uint64_t pages = whole.size / page_bytes, page = seed_below(&own, pages), bit;
+    switch (seed_below(&own, 8)) {
     case 0: /* a meta page */
-        bit = 8 * page_bytes * seed_below(seed, 2) + seed_below(seed, META_BYTES * 8);
+        bit = 8 * page_bytes * seed_below(&own, 2) + seed_below(&own, META_BYTES * 8);
         break;
     case 1:
     case 2:
     case 3:
-        bit = 8 * page_bytes * page + seed_below(seed, PAGE_HEAD_BYTES * 8);
+        bit = 8 * page_bytes * page + seed_below(&own, PAGE_HEAD_BYTES * 8);
         break;
     default:
-        bit = seed_below(seed, whole.size * 8);
+        bit = seed_below(&own, whole.size * 8);
     }
     tally->at = bit;
     if (!takes_back(bit))
@@ -262,36 +221,31 @@ static void flip_somewhere(struct seed *seed) {
 }
 
 Test(store_flips, a_flipped_bit_anywhere_is_refused_or_harmless) {
-    struct seed seed;
-    begin(&seed);
-    run(wanted("KEYBROKER_FLIPS", FLIPS), flip_somewhere, seed);
-    end("flips");
+    begin();
+    trials_run(tally, trials_wanted("KEYBROKER_FLIPS", FLIPS), flip_somewhere, restore_all);
+    trials_end(tally, "flips");
     cr_assert_gt(tally->refused, tally->done / 10);
     cr_assert_gt(tally->served, 0);
 }
 
-static void flip_next_of_meta(struct seed *seed) {
-    uint64_t number = tally->done - 1;
-    (void)seed;
+static void flip_one_of_meta(unsigned number) {
     tally->at = number < META_BYTES * 8 ? number : number - META_BYTES * 8 + 8 * page_bytes;
     if (!takes_back(tally->at))
         try_flip(tally->at);
 }
 
 Test(store_flips, every_bit_of_the_meta_pages_is_refused_or_harmless) {
-    struct seed seed;
-    begin(&seed);
-    run(2 * META_BYTES * 8, flip_next_of_meta, seed);
-    end("flips of the meta pages");
+    begin();
+    trials_run(tally, 2 * META_BYTES * 8, flip_one_of_meta, restore_all);
+    trials_end(tally, "flips of the meta pages");
 }
 
 /* ---- lengths ---- */
 
 static unsigned lengths;
 
-static void cut(struct seed *seed) {
-    (void)seed;
-    uint64_t length = whole.size - whole.size * (uint64_t)tally->done / lengths;
+static void cut(unsigned number) {
+    uint64_t length = whole.size - whole.size * (uint64_t)(number + 1) / lengths;
     struct store *store = NULL;
     struct store_options options = { .state_dir_fd = state_dir.fd };
     char path[512];
@@ -301,18 +255,17 @@ static void cut(struct seed *seed) {
     snprintf(path, sizeof(path), "%s/store.mdb", state_dir.path);
     cr_assert_eq(truncate(path, (off_t)length), 0);
     if (store_open(&store, &options, store_error) == 0)
-        complain("length %llu: opened%s", length, "");
+        trials_complain(tally, "opened", "");
     else if (!strstr(store_error, "is truncated"))
-        complain("length %llu: %s", length, store_error);
+        trials_complain(tally, "refused", store_error);
     tally->refused++;
 }
 
 Test(store_flips, a_file_cut_at_any_length_is_refused) {
-    struct seed seed;
-    begin(&seed);
-    lengths = wanted("KEYBROKER_LENGTHS", LENGTHS);
+    begin();
+    lengths = trials_wanted("KEYBROKER_LENGTHS", LENGTHS);
     if (lengths > whole.size || lengths == 0)
         lengths = (unsigned)whole.size;
-    run(lengths, cut, seed);
-    end("lengths");
+    trials_run(tally, lengths, cut, restore_all);
+    trials_end(tally, "lengths");
 }
