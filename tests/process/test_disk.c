@@ -227,6 +227,29 @@ TEST_BOTH_LOOPS(disk, a_catalog_that_breaks_at_any_step_is_undone) {
     kb_close(reader);
 }
 
+/* The workers go on with what the last broker published; it is tried again. */
+TEST_BOTH_LOOPS(disk, a_start_that_cannot_publish_serves_and_publishes_later) {
+    struct slow_disk *disk = disk_new(b, b->runtime_dir);
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    worker_make_pool(peer, "main", 2);
+    kb_reader *reader = worker_open(b, "main");
+    kb_report(reader, kb_current(reader)->ticket, KB_RATE, 400);
+    expect_status(peer, "k0", "cooling");
+    cr_assert_eq(broker_stop(b), 0);
+    disk_fail_once(disk, "renameat", 1, EIO);
+    broker_start(b, NULL);
+    peer = peer_open(b);
+    expect_order(peer, reader, "k0 k1 ");
+    cr_assert(broker_log_has(b, "cannot publish its catalog"));
+    expect_status(peer, "k0", "normal"); /* it recovers before anything is published */
+    EVENTUALLY(peer_ask(peer, "move key main k1 first")->code == 0);
+    expect_order(peer, reader, "k1 k0 ");
+    kb_report(reader, kb_current(reader)->ticket, KB_QUOTA, KB_NO_HINT);
+    expect_status(peer, "k1", "exceeded");
+    kb_close(reader);
+}
+
 /* ---- real ones ---- */
 
 /* A small tmpfs at `path`, for this test's processes only. */

@@ -107,7 +107,13 @@ static void report(struct play *play) {
 static void attach(struct play *play) {
     kb_options options = KB_OPTIONS_INIT;
     options.runtime_dir = play->broker->runtime_dir;
+    int64_t until = scene_now_ms() + SCENE_PATIENCE_MS;
     int error = play->reader ? 0 : kb_open(&play->reader, "main", &options);
+    /* What is stored but could not be published is published within a second or two. */
+    while (error != 0 && play->action == SLOW_DISK_FAIL && scene_now_ms() < until) {
+        scene_sleep_ms(20);
+        error = kb_open(&play->reader, "main", &options);
+    }
     if (error != 0)
         fail(play, "a worker cannot attach: %s", kb_strerror(error));
 }
@@ -137,7 +143,7 @@ static bool connect_to(struct play *play) {
     return false;
 }
 
-/* The answer's code, 0 = OK; -1 = the broker has died. */
+/* The answer's code, 0 = stored; -1 = the broker has died. */
 static int ask(struct play *play, const char *command, const char *payload) {
     char answer[4096] = "";
     size_t length = 0;
@@ -158,6 +164,8 @@ static int ask(struct play *play, const char *command, const char *payload) {
     int code = 0;
     if (strncmp(answer, "OK", 2) != 0 && sscanf(answer, "ERR %d", &code) != 1)
         fail(play, "an answer that cannot be understood: %s", answer);
+    if (code == 503 && strstr(answer, "the change is stored"))
+        return 0;
     if (code != 0 && (code != 503 || play->action != SLOW_DISK_FAIL))
         fail(play, "%s: %s", command, answer);
     return code;

@@ -112,6 +112,8 @@ static int counts(void) {
 
 /* 0, or the errno that the call shall fail with. */
 static int take_step(const char *call) {
+    if (control->step_only[0] && strcmp(control->step_only, call) != 0)
+        return 0;
     uint32_t step = atomic_fetch_add(&control->steps, 1) + 1;
     if (step != atomic_load(&control->step))
         return 0;

@@ -40,6 +40,7 @@ struct slow_disk {
     _Atomic uint32_t step_action; /* enum slow_disk_action */
     _Atomic uint32_t step_error;
     _Atomic uint32_t steps; /* counted so far, in all lives of the broker */
+    char step_only[32];     /* not "": only these calls are counted */
     char step_call[32];     /* which call it was */
 };
 
