@@ -183,6 +183,13 @@ void store_txn_abort(struct store *store) {
     store->txn = NULL;
 }
 
+/* Deleted under us, with its directory perhaps: what is written now is lost with the process. */
+static bool is_deleted(const struct store *store) {
+    mdb_filehandle_t fd;
+    struct stat st;
+    return mdb_env_get_fd(store->env, &fd) == 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
 /*
  * A commit that failed may have written anything: the next fdatasync may claim success for pages
  * that the kernel has dropped, and an error at the meta page poisons the environment. So nothing
@@ -200,6 +207,8 @@ int store_txn_commit(struct store *store) {
     MDB_txn *txn = store->txn;
     store->txn = NULL; /* committed or not, LMDB frees it */
     int rc = mdb_txn_commit(txn);
+    if (rc == 0 && is_deleted(store))
+        rc = ENOENT;
     if (rc == 0) {
         store->committed = store->staged;
         note_size(store);
