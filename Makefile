@@ -323,6 +323,9 @@ $(FUZZERS:%=fuzz-%): fuzz-%: build/fuzz/fuzz_%
 SEED ?= 0
 CAMPAIGNS := $(patsubst tests/campaign/%.sh,%,$(wildcard tests/campaign/*.sh))
 .PHONY: campaigns $(CAMPAIGNS:%=campaign-%)
+campaign-kill: $(addprefix build/tests/process/,test_kill test_steps)
+campaign-disk: $(addprefix build/tests/,unit/test_store_flips unit/test_reader_flips process/test_damaged_board \
+  process/test_steps process/test_disk process/test_runtime_wiped)
 campaigns: $(CAMPAIGNS:%=campaign-%) ## every campaign at the size that CI runs
 $(CAMPAIGNS:%=campaign-%): campaign-%: tests/campaign/%.sh $(PROGRAMS_plain) $(HELPERS_plain)
 	$(Q)KEYBROKER_BUILD=$(CURDIR)/build KEYBROKER_VARIANT=plain \

@@ -25,6 +25,10 @@
 
 enum { BOARD_MODE = 0640 };
 
+/* No broker starts so often (eight million times) that it comes here: what shows more is damaged,
+ * and to go on behind it would use up all the starts that there can be. */
+#define GENERATION_MOST (UINT64_MAX >> 1)
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "waiters sleep on the first four bytes of the generation");
 
@@ -92,8 +96,11 @@ static int adopt(struct board *board, int pool_dir_fd, uint64_t *ret_generation)
         pread(fd, &head, sizeof head, 0) != sizeof head || head.magic != KB_BOARD_MAGIC)
         goto out;
     if (head.layout != KB_BOARD_LAYOUT || head.size != KB_BOARD_SIZE ||
-        info.st_size != (off_t)KB_BOARD_SIZE || head.replaced != 0) {
-        *ret_generation = retire_unsound(fd, &head);
+        info.st_size != (off_t)KB_BOARD_SIZE || head.replaced != 0 ||
+        head.generation > GENERATION_MOST) {
+        uint64_t generation = retire_unsound(fd, &head);
+        if (generation <= GENERATION_MOST)
+            *ret_generation = generation;
         goto out;
     }
     result = allocate(fd, 0, KB_BOARD_SLOTS_OFFSET);

@@ -8,6 +8,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -99,6 +101,27 @@ static void remove_orphan(struct server *server, const char *name, uint64_t *flo
     unlinkat(server->pools_fd, name, AT_REMOVEDIR);
     if (generation + 1 > *floor)
         *floor = generation + 1;
+}
+
+bool server_has_foreign_pools(const struct server *server) {
+    bool found = false;
+    int fd = openat(server->pools_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir)
+        return false;
+    for (struct dirent *entry; !found && (entry = readdir(dir));) {
+        char path[NAME_MAX + sizeof KB_BOARD_FILE + 1];
+        struct kb_board_head head;
+        snprintf(path, sizeof path, "%s/" KB_BOARD_FILE, entry->d_name);
+        int board = openat(server->pools_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        /* A board's first generation comes with its first catalog, and that after the commit. */
+        found = board >= 0 && pread(board, &head, sizeof head, 0) == sizeof head &&
+                head.magic == KB_BOARD_MAGIC && head.generation != 0 && head.replaced == 0;
+        if (board >= 0)
+            close(board);
+    }
+    closedir(dir);
+    return found;
 }
 
 static void remove_orphans(struct server *server, uint64_t *floor) {

@@ -36,10 +36,12 @@ static void touch(struct server *server, uint64_t pool_id) {
         outlet->touched = true;
 }
 
+/* A pool whose first catalog could not be published yet has nothing to announce: its workers go on
+ * with what the last broker published. */
 static void announce_touched(struct server *server, uint64_t generation, bool failover) {
     size_t i = 0;
     for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
-        if (outlet->touched) {
+        if (outlet->touched && outlet->publication.catalog_version) {
             outlet->touched = false;
             publication_announce(&outlet->publication, generation, server->now, failover);
         }

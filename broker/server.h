@@ -113,6 +113,9 @@ bool server_runtime_is_in_place(const struct server *server);
 /* Outlets for all pools of the model, at start; remains of other pools are removed. *ret_floor: the
  * highest generation that any board showed. 0 or -errno. */
 int server_open_outlets(struct server *server, uint64_t *ret_floor);
+/* Is there a pool in the runtime directory that a broker has published? Beside a new store that
+ * means that the store is the wrong one, or gone: its workers' keys must not be taken from them. */
+bool server_has_foreign_pools(const struct server *server);
 /* A pool's directory, board and report socket; 0 or a refusal. Undone by server_close_outlet. */
 int server_open_outlet(struct server *server, const struct model_pool *pool,
                        struct refusal *refusal);

@@ -148,6 +148,13 @@ static int load(struct server *server) {
         log_error("the store cannot be read: %s", problem);
         return error;
     }
+    if (next_id == 1 && server_has_foreign_pools(server)) {
+        log_error(
+            "the store in %s is new, but workers use pools in %s that are not in it: is this "
+            "the right state directory, and is it mounted? To begin anew remove %s/" KB_POOLS_DIR,
+            server->options.state_dir, server->options.runtime_dir, server->options.runtime_dir);
+        return -EEXIST;
+    }
     uint64_t floor = 0;
     error = server_open_outlets(server, &floor);
     if (error)

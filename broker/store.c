@@ -90,7 +90,7 @@ static int open_existing(struct store *store, const unsigned char master[VAULT_K
 int store_open(struct store **ret_store, const struct store_options *options, char error[256]) {
     unsigned char master[VAULT_KEY_SIZE];
     bool exists;
-    int rc = store_file_inspect(options->state_dir_fd, &exists, error);
+    int rc = store_inspect(options->state_dir_fd, &exists, error);
     if (rc < 0)
         return rc;
 
@@ -379,7 +379,7 @@ int store_reopen(struct store *store) {
     char error[256];
     bool exists;
     store_env_close(store);
-    int rc = store_file_inspect(store->dir_fd, &exists, error);
+    int rc = store_inspect(store->dir_fd, &exists, error);
     if (rc == 0 && !exists)
         rc = -ENOENT;
     if (rc == 0)

@@ -1,6 +1,6 @@
 /*
- * The store's LMDB file: what is checked before LMDB touches it, the environment, its growth and
- * the commit. Called by the store's other files only; knows nothing of what the records mean.
+ * The store's LMDB file: the environment, its growth and the commit. Called by the store's other
+ * files only; knows nothing of what the records mean.
  */
 #include "store_internal.h"
 
@@ -37,116 +37,6 @@ int store_errno(int rc) {
     default:
         return rc > 0 ? -rc : -EIO;
     }
-}
-
-/* ---- inspection ---- */
-
-/*
- * LMDB maps the file and follows page numbers without asking how long the file is: a truncated one
- * is a SIGBUS. So its two meta pages are read first. Layout (LMDB 0.9, 64-bit, native byte order):
- * a page header of 16 bytes (flags at 10), then magic, version, address, map size, two database
- * records of 48 bytes (the first field of the first one is the page size, the root page is their
- * last), the last page's number and the transaction's. LMDB itself does not always write the last
- * pages of a transaction (those that were freed again within it), so in general a file may be
- * shorter than its last page number says; this store's never is, because store_txn_begin extends it
- * to the whole map before anything is written.
- */
-enum {
-    META_FLAGS_AT = 10,
-    META_MAGIC_AT = 16,
-    META_VERSION_AT = 20,
-    META_PAGE_SIZE_AT = 40,
-    META_FREE_ROOT_AT = 80,
-    META_MAIN_ROOT_AT = 128,
-    META_LAST_PAGE_AT = 136,
-    META_SIZE = 152,
-    META_FLAG = 0x08,
-    META_VERSION = 1,
-    PAGE_SIZE_LEAST = 512,
-    PAGE_SIZE_MOST = 65536,
-};
-#define META_MAGIC 0xBEEFC0DEu
-#define NO_PAGE UINT64_MAX
-
-static uint32_t native_u32(const unsigned char *bytes) {
-    uint32_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return value;
-}
-
-static uint64_t native_u64(const unsigned char *bytes) {
-    uint64_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return value;
-}
-
-static bool root_is_within(uint64_t root, uint64_t last_page) {
-    return root == NO_PAGE || (root >= 2 && root <= last_page);
-}
-
-/* What is wrong with the meta page at `offset`, or NULL. *page_size: 0 = take it from this page. */
-static const char *check_meta_page(int fd, uint64_t offset, uint64_t file_size,
-                                   uint32_t *page_size) {
-    unsigned char page[META_SIZE];
-    if (pread(fd, page, sizeof(page), (off_t)offset) != (ssize_t)sizeof(page))
-        return "is truncated";
-    uint16_t flags;
-    memcpy(&flags, page + META_FLAGS_AT, sizeof(flags));
-    if (!(flags & META_FLAG) || native_u32(page + META_MAGIC_AT) != META_MAGIC)
-        return "is not an LMDB file";
-    if (native_u32(page + META_VERSION_AT) != META_VERSION)
-        return "is of another LMDB version";
-
-    uint32_t size = native_u32(page + META_PAGE_SIZE_AT);
-    if (size < PAGE_SIZE_LEAST || size > PAGE_SIZE_MOST || (size & (size - 1)) != 0 ||
-        (*page_size != 0 && *page_size != size))
-        return "is damaged (page size)";
-    *page_size = size;
-
-    uint64_t last_page = native_u64(page + META_LAST_PAGE_AT);
-    if (last_page >= file_size / size)
-        return "is truncated";
-    if (!root_is_within(native_u64(page + META_FREE_ROOT_AT), last_page) ||
-        !root_is_within(native_u64(page + META_MAIN_ROOT_AT), last_page))
-        return "is damaged (root page)";
-    return NULL;
-}
-
-int store_file_inspect(int dir_fd, bool *ret_exists, char error[256]) {
-    /* O_NONBLOCK: a FIFO in the file's place must not hang the start. */
-    int fd = openat(dir_fd, STORE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 && errno == ENOENT) {
-        *ret_exists = false;
-        return 0;
-    }
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        int rc = -errno;
-        snprintf(error, 256, "cannot open the store " STORE_FILE ": %s", strerror(-rc));
-        if (fd >= 0)
-            close(fd);
-        return rc;
-    }
-
-    const char *wrong = NULL;
-    if (!S_ISREG(st.st_mode)) {
-        wrong = "is not a regular file";
-    } else if (st.st_size > 0) {
-        uint64_t size = (uint64_t)st.st_size;
-        uint32_t page_size = 0;
-        wrong = check_meta_page(fd, 0, size, &page_size);
-        if (!wrong)
-            wrong = check_meta_page(fd, page_size, size, &page_size);
-    }
-    close(fd);
-    if (wrong) {
-        snprintf(error, 256,
-                 "the store " STORE_FILE " %s; it was left as it is: restore it from a backup",
-                 wrong);
-        return -EUCLEAN;
-    }
-    *ret_exists = st.st_size > 0;
-    return 0;
 }
 
 /* ---- the environment ---- */
@@ -238,7 +128,7 @@ void store_env_close(struct store *store) {
 
 /*
  * Make the map, and the file with it, large enough. The file is sparse: its length costs nothing,
- * spares LMDB's map every hole behind its end, and lets store_file_inspect recognise truncation.
+ * spares LMDB's map every hole behind its end, and lets store_inspect recognise truncation.
  */
 static int make_room(struct store *store, size_t bytes) {
     MDB_envinfo info;
@@ -293,6 +183,13 @@ void store_txn_abort(struct store *store) {
     store->txn = NULL;
 }
 
+/* Deleted under us, with its directory perhaps: what is written now is lost with the process. */
+static bool is_deleted(const struct store *store) {
+    mdb_filehandle_t fd;
+    struct stat st;
+    return mdb_env_get_fd(store->env, &fd) == 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
 /*
  * A commit that failed may have written anything: the next fdatasync may claim success for pages
  * that the kernel has dropped, and an error at the meta page poisons the environment. So nothing
@@ -310,6 +207,8 @@ int store_txn_commit(struct store *store) {
     MDB_txn *txn = store->txn;
     store->txn = NULL; /* committed or not, LMDB frees it */
     int rc = mdb_txn_commit(txn);
+    if (rc == 0 && is_deleted(store))
+        rc = ENOENT;
     if (rc == 0) {
         store->committed = store->staged;
         note_size(store);

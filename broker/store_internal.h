@@ -1,7 +1,8 @@
 /*
  * What the store's own files share; nobody else (but their tests) includes it.
  *
- *   store_file.c    the LMDB file: inspection, environment, growth, commit
+ *   store_inspect.c whether LMDB can be trusted with the file
+ *   store_file.c    the LMDB file: environment, growth, commit
  *   store_record.c  one record: its LMDB key, sealing, opening
  *   store_meta.c    the store's own records: making a store, format and migrations, starts
  *   store_master.c  where the master key is
@@ -70,14 +71,16 @@ struct store {
     _Atomic uint64_t size_bytes; /* may be read by any thread */
 };
 
+/* ---- store_inspect.c ---- */
+
+/* Is there a store file that LMDB can be trusted with? 0 with *ret_exists (a missing or empty file
+ * does not exist), or -errno with a sentence. Never writes. */
+int store_inspect(int dir_fd, bool *ret_exists, char error[256]);
+
 /* ---- store_file.c ---- */
 
 /* LMDB's return code as 0 or -errno. */
 int store_errno(int rc);
-
-/* Is there a store file that LMDB can be trusted with? 0 with *ret_exists (a missing or empty file
- * does not exist), or -errno with a sentence. Never writes. */
-int store_file_inspect(int dir_fd, bool *ret_exists, char error[256]);
 
 /* Open the environment on a file of the state directory and, unless `create`, its tables. LMDB's
  * return code; nothing stays open on failure. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -227,12 +228,81 @@ TEST_BOTH_LOOPS(disk, a_catalog_that_breaks_at_any_step_is_undone) {
     kb_close(reader);
 }
 
+/* The workers go on with what the last broker published; it is tried again. */
+TEST_BOTH_LOOPS(disk, a_start_that_cannot_publish_serves_and_publishes_later) {
+    struct slow_disk *disk = disk_new(b, b->runtime_dir);
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    worker_make_pool(peer, "main", 2);
+    kb_reader *reader = worker_open(b, "main");
+    kb_report(reader, kb_current(reader)->ticket, KB_RATE, 400);
+    expect_status(peer, "k0", "cooling");
+    cr_assert_eq(broker_stop(b), 0);
+    disk_fail_once(disk, "renameat", 1, EIO);
+    broker_start(b, NULL);
+    peer = peer_open(b);
+    expect_order(peer, reader, "k0 k1 ");
+    cr_assert(broker_log_has(b, "cannot publish its catalog"));
+    expect_status(peer, "k0", "normal"); /* it recovers before anything is published */
+    EVENTUALLY(peer_ask(peer, "move key main k1 first")->code == 0);
+    expect_order(peer, reader, "k1 k0 ");
+    kb_report(reader, kb_current(reader)->ticket, KB_QUOTA, KB_NO_HINT);
+    expect_status(peer, "k1", "exceeded");
+    kb_close(reader);
+}
+
+/* ---- gone, or read-only ---- */
+
+TEST_BOTH_LOOPS(disk, a_state_directory_that_vanishes_acknowledges_nothing_more) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    worker_make_pool(peer, "main", 4);
+    struct mirror *mirror = mirror_start(b, "main");
+    kb_reader *reader = worker_open(b, "main");
+    const char *aside = scene_text("%s-aside", b->state_dir);
+    cr_assert_eq(system(scene_text("cp -a %s %s && rm -r %s", b->state_dir, aside, b->state_dir)),
+                 0);
+    expect_refusals(peer, reader);
+    fail_over(peer, reader, mirror);
+    broker_kill(b);
+    /* Nor does a start on nothing take the workers' keys from them. */
+    broker_spawn(b, NULL);
+    cr_assert_eq(broker_wait_exit(b), 1);
+    cr_assert(broker_log_has(b, "is this the right state directory"));
+    cr_assert_str_eq(worker_current(reader), "k1");
+    cr_assert_eq(system(scene_text("rm -r %s && mv %s %s", b->state_dir, aside, b->state_dir)), 0);
+    broker_start(b, NULL);
+    expect_order(peer_open(b), reader, "k0 k1 k2 k3 ");
+    mirror_stop(mirror);
+    kb_close(reader);
+}
+
+TEST_BOTH_LOOPS(disk, a_state_directory_that_turns_read_only_is_survived) {
+    struct slow_disk *disk = disk_new(b, b->state_dir);
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    worker_make_pool(peer, "main", 4);
+    struct mirror *mirror = mirror_start(b, "main");
+    kb_reader *reader = worker_open(b, "main");
+    disk_break(disk, SLOW_DISK_ALL, EROFS, 0);
+    expect_refusals(peer, reader);
+    fail_over(peer, reader, mirror);
+    disk_repair(disk);
+    EVENTUALLY(works_again(peer));
+    mirror_stop(mirror);
+    kb_close(reader);
+}
+
 /* ---- real ones ---- */
 
 /* A small tmpfs at `path`, for this test's processes only. */
 static bool mount_small(const char *path, const char *size) {
     return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
            mount("none", path, "tmpfs", 0, scene_text("size=%s,mode=0755", size)) == 0;
+}
+
+static bool make_read_only(const char *path, bool read_only) {
+    return mount("none", path, "tmpfs", MS_REMOUNT | (read_only ? MS_RDONLY : 0), NULL) == 0;
 }
 
 static const char *fill_up(const char *dir) {
@@ -304,4 +374,24 @@ TEST_BOTH_LOOPS(disk, a_really_full_runtime_directory_is_survived) {
     if (!mount_small(b->runtime_dir, "400k"))
         cr_skip_test("this process may not mount");
     survive_really(b, b->runtime_dir);
+}
+
+/* A file system that is mounted read-only has no writers, so the broker meets it at its start. */
+TEST_BOTH_LOOPS(disk, a_start_on_a_read_only_state_directory_is_refused) {
+    if (!mount_small(b->state_dir, "20m"))
+        cr_skip_test("this process may not mount");
+    chmod(b->state_dir, 0700);
+    broker_start(b, NULL);
+    worker_make_pool(peer_open(b), "main", 2);
+    kb_reader *reader = worker_open(b, "main");
+    cr_assert_eq(broker_stop(b), 0);
+    cr_assert(make_read_only(b->state_dir, true));
+    broker_spawn(b, NULL);
+    cr_assert_eq(broker_wait_exit(b), 1);
+    cr_assert(broker_log_has(b, strerror(EROFS)));
+    cr_assert_str_eq(worker_current(reader), "k0");
+    cr_assert(make_read_only(b->state_dir, false));
+    broker_start(b, NULL);
+    expect_order(peer_open(b), reader, "k0 k1 ");
+    kb_close(reader);
 }

@@ -171,7 +171,8 @@ static int ended(struct broker *broker, int status) {
     broker->pid = 0;
     while (take_notice(broker, "", 0))
         ;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    broker->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return broker->exit_code;
 }
 
 int broker_wait_exit(struct broker *broker) {

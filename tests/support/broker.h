@@ -26,6 +26,7 @@ struct broker {
     const char *arguments[BROKER_ARGUMENTS_MAX + 1]; /* of the last start, for broker_restart */
     int notify_fd;
     pid_t pid;     /* 0 = not running */
+    int exit_code; /* of its last life, or 128 + the signal that ended it */
     bool stopping; /* it has said STOPPING=1 */
     bool paused;
 };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -41,4 +42,14 @@ void disk_break(struct slow_disk *disk, uint32_t calls, int error, uint32_t afte
 
 void disk_repair(struct slow_disk *disk) {
     atomic_store(&disk->error, 0);
+}
+
+void disk_fail_once(struct slow_disk *disk, const char *call, uint32_t number, int error) {
+    atomic_store(&disk->counting, 0);
+    snprintf(disk->step_only, sizeof disk->step_only, "%s", call);
+    atomic_store(&disk->steps, 0);
+    atomic_store(&disk->step, number);
+    atomic_store(&disk->step_action, SLOW_DISK_FAIL);
+    atomic_store(&disk->step_error, (uint32_t)error);
+    atomic_store(&disk->counting, 1);
 }

@@ -18,5 +18,7 @@ struct slow_disk *disk_new(struct broker *broker, const char *path);
 /* From now on the calls (enum slow_disk_call) fail with this errno, once `after` of them passed. */
 void disk_break(struct slow_disk *disk, uint32_t calls, int error, uint32_t after);
 void disk_repair(struct slow_disk *disk);
+/* From now on the `number`-th of these calls ("renameat" …) fails with this errno, once. */
+void disk_fail_once(struct slow_disk *disk, const char *call, uint32_t number, int error);
 
 #endif

@@ -15,7 +15,7 @@
 
 enum {
     POOLS_MAX = 8,
-    PAUSE_US = 150, /* leaves the processors to those who are watched */
+    PAUSE_US = 1000, /* leaves the processors to those who are watched */
 };
 
 struct view {

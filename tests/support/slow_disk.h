@@ -19,6 +19,13 @@ enum slow_disk_call {
     SLOW_DISK_ALL = 7,
 };
 
+/* What happens at one call, the `step`-th that concerns files below the path. */
+enum slow_disk_action {
+    SLOW_DISK_KILL_BEFORE = 0, /* SIGKILL */
+    SLOW_DISK_KILL_AFTER = 1,
+    SLOW_DISK_FAIL = 2, /* with step_error, once */
+};
+
 struct slow_disk {
     _Atomic uint32_t sync_delay_us; /* every sync takes so much longer */
     _Atomic uint32_t hold;          /* not 0: no sync ends before this is 0 again */
@@ -28,6 +35,13 @@ struct slow_disk {
     _Atomic uint64_t syncs_begun;   /* counted by the broker */
     _Atomic uint64_t syncs_ended;
     _Atomic uint64_t failed;
+    _Atomic uint32_t counting;    /* not 0: calls are counted in `steps` */
+    _Atomic uint32_t step;        /* the one at which something happens; 0 = none */
+    _Atomic uint32_t step_action; /* enum slow_disk_action */
+    _Atomic uint32_t step_error;
+    _Atomic uint32_t steps; /* counted so far, in all lives of the broker */
+    char step_only[32];     /* not "": only these calls are counted */
+    char step_call[32];     /* which call it was */
 };
 
 #endif
