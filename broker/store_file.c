@@ -131,7 +131,9 @@ int store_file_inspect(int dir_fd, bool *ret_exists, char error[256]) {
     const char *wrong = NULL;
     if (!S_ISREG(st.st_mode)) {
         wrong = "is not a regular file";
-    } else if (st.st_size > 0) {
+    } else if (st.st_size == 0) {
+        wrong = "is empty"; /* a store of ours is renamed into place whole */
+    } else {
         uint64_t size = (uint64_t)st.st_size;
         uint32_t page_size = 0;
         wrong = check_meta_page(fd, 0, size, &page_size);
@@ -145,7 +147,7 @@ int store_file_inspect(int dir_fd, bool *ret_exists, char error[256]) {
                  wrong);
         return -EUCLEAN;
     }
-    *ret_exists = st.st_size > 0;
+    *ret_exists = true;
     return 0;
 }
 
