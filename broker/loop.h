@@ -20,7 +20,7 @@ struct loop_source;
 enum loop_kind { LOOP_AUTO, LOOP_URING, LOOP_EPOLL };
 
 enum loop_mode {
-    LOOP_ACCEPT,  /* a listening socket: on_accept for every connection */
+    LOOP_ACCEPT,  /* a listening socket: on_accept for every connection, one a turn */
     LOOP_PACKETS, /* SOCK_SEQPACKET or SOCK_DGRAM: on_data for every message, whole */
     LOOP_STREAM,  /* SOCK_STREAM: on_data for bytes as they come */
     LOOP_READABLE /* anything pollable (eventfd, signalfd): on_ready, the owner reads */

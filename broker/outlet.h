@@ -17,7 +17,7 @@
 
 struct server;
 
-/* Workers' connections of all pools, the one that was heard least recently first. */
+/* Workers' connections. */
 TAILQ_HEAD(report_peers, report_peer);
 
 struct outlet {

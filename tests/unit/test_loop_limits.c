@@ -67,6 +67,36 @@ LOOP_TEST(streams_larger_than_all_buffers_arrive_whole) {
     loop_free(loop);
 }
 
+/* Else a crowd would hold up everybody's messages, and use up the descriptors before those that
+ * make room for it are closed. */
+LOOP_TEST(a_turn_takes_one_connection_from_a_listener_and_everybodys_messages) {
+    enum { CLIENTS = 50 };
+    struct loop *loop = make_loop(kind);
+    struct end listening = { 0 }, other = { 0 };
+    struct sockaddr_un address;
+    socklen_t length;
+    int clients[CLIENTS];
+    watch(loop, &listening, listener_new(SOCK_SEQPACKET, &address, &length), LOOP_ACCEPT);
+    watch_pair(loop, &other, SOCK_SEQPACKET);
+    look(loop);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        clients[i] = client_new(SOCK_SEQPACKET, &address, length);
+    for (unsigned turn = 1; listening.accepted < CLIENTS; turn++) {
+        unsigned before = listening.accepted;
+        say(&other, "x");
+        cr_assert_eq(loop_turn(loop, now_ms() + 20000), 0);
+        cr_assert_leq(listening.accepted, before + 1);
+        cr_assert_geq(other.messages + 1, turn, "a message waits for connections");
+        if (listening.accepted > before)
+            close(listening.accepted_fd);
+    }
+    for (unsigned i = 0; i < CLIENTS; i++)
+        close(clients[i]);
+    dismiss(&listening);
+    dismiss(&other);
+    loop_free(loop);
+}
+
 /* io_uring notes the limit when it begins to accept, so it is lowered before that. */
 LOOP_TEST(a_listener_without_descriptors_waits_without_spinning_and_recovers) {
     struct loop *loop = make_loop(kind);
