@@ -34,6 +34,7 @@ struct server {
     struct admin *admin;
     struct map outlets;      /* pool id → outlet */
     struct map report_users; /* uid → its connections to report sockets (outlet.c) */
+    uint32_t resting_peers;  /* of them, not read for the moment */
     struct metrics metrics;
     struct moment now; /* read once per turn */
     struct moment started;
