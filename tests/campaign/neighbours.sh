@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 size=${SIZE:-80}
-echo "campaign neighbours: seed $SEED, size ${size:-80}"
+echo "campaign neighbours: seed $SEED, size $size"
 "${MAKE:-make}" -s build/tests/process/test_neighbours_delay
-KEYBROKER_TEST_SIZE=${size:-80} build/tests/process/test_neighbours_delay --jobs 1
+KEYBROKER_TEST_SIZE=$size build/tests/process/test_neighbours_delay --jobs 1
 echo "campaign neighbours: every failover came"
