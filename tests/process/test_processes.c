@@ -141,7 +141,7 @@ TEST_BOTH_LOOPS(processes, stopped_in_the_middle_of_everything_and_continued) {
     enum { WORKERS = 4 };
     struct seed seed = seed_begin("processes");
     struct mirror *mirrors[WORKERS];
-    unsigned rounds = size_of(40);
+    unsigned rounds = size_of(1600) / 40;
     broker_start(b, NULL);
     struct peer *peer = peer_open(b);
     worker_make_pool(peer, "main", 3);
