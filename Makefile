@@ -42,10 +42,10 @@ CLI_SRC := $(wildcard client/cli/*.c)
 WORKER_SRC := $(wildcard client/examples/*.c)
 DEMO_SRC := $(wildcard bench/demo/*.c)
 # A file called *_main.c in tests/support is a program of its own, or brings a main of its own.
-# slow_disk.c is a shared object that tests preload into brokers; standin_*.c are the stand-in's.
+# PRELOAD_SRC are shared objects that tests preload into brokers; standin_*.c are the stand-in's.
 STANDIN_SRC := tests/support/vendor_standin_main.c $(wildcard tests/support/standin_*.c)
-SUPPORT_SRC := $(filter-out %_main.c %/slow_disk.c $(STANDIN_SRC),$(wildcard tests/support/*.c))
-SLOW_DISK_SRC := tests/support/slow_disk.c
+PRELOAD_SRC := $(addprefix tests/support/,slow_disk.c step_clock.c short_memory.c)
+SUPPORT_SRC := $(filter-out %_main.c $(PRELOAD_SRC) $(STANDIN_SRC),$(wildcard tests/support/*.c))
 TEST_SRC := $(wildcard tests/unit/test_*.c tests/process/test_*.c)
 # bench_NAME.c is a program's main, everything else there is common to them.
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
@@ -57,7 +57,7 @@ including = $(if $(TEST_SRC),$(shell grep -lE '^\#include "(([./]*/)?$(1)/[a-z_]
 CLIENT_TESTS := $(call including,client)
 CLI_TESTS := $(call including,client/cli)
 ALL_SRC := $(BROKER_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC) $(DEMO_SRC) $(STANDIN_SRC) \
-           $(SUPPORT_SRC) $(SLOW_DISK_SRC) $(TEST_SRC) $(FUZZ_SRC) $(FUZZ_COMMON) $(BENCH_MAIN) $(BENCH_COMMON) \
+           $(SUPPORT_SRC) $(PRELOAD_SRC) $(TEST_SRC) $(FUZZ_SRC) $(FUZZ_COMMON) $(BENCH_MAIN) $(BENCH_COMMON) \
            $(wildcard tests/support/tsan_main.c)
 ALL_HEADERS := $(sort $(wildcard include/*.h include/*/*.h broker/*.h broker/*/*.h client/*.h \
                client/*/*.h bench/*.h bench/*/*.h tests/*.h tests/*/*.h))
@@ -125,7 +125,7 @@ lto_flags = $(if $(filter $(BROKER_SRC),$(2)),$(LTO_$(1)))
 # The library is position independent and shows only what its header marks; all else is a PIE.
 # Tests may include any header by its path from the top.
 is_library = $(filter $(CLIENT_SRC),$(1))
-place_flags = $(if $(is_library),-fPIC -fvisibility=hidden,$(if $(filter $(SLOW_DISK_SRC) bench/reference.c,$(1)),-fPIC,-fPIE)) $(if $(filter tests/% bench/%,$(1)),-I. -Ibroker -Iclient)
+place_flags = $(if $(is_library),-fPIC -fvisibility=hidden,$(if $(filter $(PRELOAD_SRC) bench/reference.c,$(1)),-fPIC,-fPIE)) $(if $(filter tests/% bench/%,$(1)),-I. -Ibroker -Iclient)
 objects = $(patsubst %.c,build/obj/$(1)/%.o,$(2))
 
 # ---- rules of one variant ---------------------------------------------------------------------
@@ -184,9 +184,10 @@ $(OUT_$(1))/libkeybroker.so: $(OUT_$(1))/$(SONAME)
 	$$(Q)ln -sf $$(<F) $$@
 
 PROGRAMS_$(1) := $(addprefix $(OUT_$(1))/,keybrokerd keybroker libkeybroker.a libkeybroker.so examples/worker)
-HELPERS_$(1) := $(OUT_$(1))/vendor_standin $(OUT_$(1))/slow_disk.so
-# Never with a sanitizer: it is loaded before the sanitizer's own library.
-$(OUT_$(1))/slow_disk.so: $(call objects,plain,$(SLOW_DISK_SRC))
+PRELOADS_$(1) := $(PRELOAD_SRC:tests/support/%.c=$(OUT_$(1))/%.so)
+HELPERS_$(1) := $(OUT_$(1))/vendor_standin $$(PRELOADS_$(1))
+# Never with a sanitizer: they are loaded before the sanitizer's own library.
+$$(PRELOADS_$(1)): $(OUT_$(1))/%.so: build/obj/plain/tests/support/%.o
 	@mkdir -p $$(@D)
 	@echo '  LINK    $$@'
 	$$(Q)$$(CC) -shared $$(LINK_HARDENING) -o $$@ $$^

@@ -20,6 +20,8 @@
 
 enum {
     SESSIONS_MAX = 512,
+    SESSIONS_OF_VIEWERS = SESSIONS_MAX / 2, /* a viewer comes in while fewer are open */
+    SESSIONS_OF_ONE = SESSIONS_MAX / 4,     /* of one user other than root and the broker's own */
     GROUPS_MAX = 65536,
 };
 
@@ -74,6 +76,20 @@ static enum command_level level_of(const struct admin *admin, int fd, struct act
     return in_group(fd, peer.gid, admin->viewer_gid) ? LEVEL_VIEW : LEVEL_NONE;
 }
 
+/* Nobody can keep others out by opening sessions, and viewers never keep out those who may change.
+ */
+static bool has_room(const struct admin *admin, const struct actor *actor,
+                     enum command_level level) {
+    if (admin->count >= (level == LEVEL_CHANGE ? SESSIONS_MAX : SESSIONS_OF_VIEWERS))
+        return false;
+    if (actor->uid == 0 || actor->uid == geteuid())
+        return true;
+    unsigned own = 0;
+    for (const struct session *session = admin->sessions; session; session = session->next)
+        own += session->actor.uid == actor->uid;
+    return own < SESSIONS_OF_ONE;
+}
+
 static void turn_away(struct admin *admin, int fd, const char *line) {
     admin->server->metrics.connections_refused++;
     ssize_t ignored = send(fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -95,7 +111,7 @@ static void accept_session(struct loop_source *source, int fd) {
                   "or viewer group\n\n");
         return;
     }
-    if (admin->count >= SESSIONS_MAX) {
+    if (!has_room(admin, &actor, level)) {
         turn_away(admin, fd, "ERR 503 too many admin sessions are open\n\n");
         return;
     }

@@ -15,7 +15,10 @@
 #include "loop_internal.h"
 #include "moment.h"
 
-enum { ACCEPT_PAUSE_NS = 100 * 1000 * 1000 };
+enum {
+    ACCEPT_PAUSE_US = 100 * 1000,
+    ACCEPTS_PER_MS = 16, /* of all listeners; who connects on and on shall not have a processor */
+};
 
 static void queue_push(struct loop_queue *queue, struct loop_source *source) {
     assert(!source->internal.queued);
@@ -106,8 +109,21 @@ void loop_enqueue(struct loop *loop, struct loop_source *source) {
         queue_push(&loop->work, source);
 }
 
+/* Look away from a listening socket for a while. */
+static void hold(struct loop *loop, struct loop_source *source, uint32_t pause_us) {
+    source->internal.held = true;
+    source->internal.held_us = pause_us;
+    loop_enqueue(loop, source);
+}
+
 void loop_accepted(struct loop *loop, struct loop_source *source, int fd) {
+    int64_t mono_ms = (int64_t)(moment_mono_ns() / 1000000);
     loop->accept_failing = false;
+    if (loop->accepting_ms != mono_ms)
+        loop->accepts = 0;
+    loop->accepting_ms = mono_ms;
+    if (++loop->accepts >= ACCEPTS_PER_MS)
+        hold(loop, source, 1000);
     source->callbacks->on_accept(source, fd);
 }
 
@@ -117,8 +133,7 @@ void loop_accept_failed(struct loop *loop, struct loop_source *source, int error
     if (!loop->accept_failing)
         log_warning("cannot accept a connection: %s; trying again every 100 ms", strerror(-error));
     loop->accept_failing = true;
-    source->internal.held = true;
-    loop_enqueue(loop, source);
+    hold(loop, source, ACCEPT_PAUSE_US);
 }
 
 void loop_end(struct loop_source *source, int error) {
@@ -147,8 +162,9 @@ static void settle(struct loop *loop, struct loop_source *source) {
         loop->stats.sources--;
         source->callbacks->on_closed(source);
     } else if (source->internal.held && !source->internal.closing) {
-        if (!loop->held.first)
-            loop->held_until_ns = (int64_t)moment_mono_ns() + ACCEPT_PAUSE_NS;
+        int64_t until_ns = (int64_t)moment_mono_ns() + (int64_t)source->internal.held_us * 1000;
+        if (!loop->held.first || until_ns < loop->held_until_ns)
+            loop->held_until_ns = until_ns;
         queue_push(&loop->held, source);
         loop->operations->update(loop, source);
     } else {

@@ -20,7 +20,8 @@ struct loop_source;
 enum loop_kind { LOOP_AUTO, LOOP_URING, LOOP_EPOLL };
 
 enum loop_mode {
-    LOOP_ACCEPT,  /* a listening socket: on_accept for every connection */
+    LOOP_ACCEPT,  /* a listening socket: on_accept for every connection, one a turn and at
+                     most 16 a millisecond */
     LOOP_PACKETS, /* SOCK_SEQPACKET or SOCK_DGRAM: on_data for every message, whole */
     LOOP_STREAM,  /* SOCK_STREAM: on_data for bytes as they come */
     LOOP_READABLE /* anything pollable (eventfd, signalfd): on_ready, the owner reads */
@@ -50,6 +51,7 @@ struct loop_source {
     void *owner;
     struct {
         struct loop_source *next;
+        uint32_t held_us;
         uint32_t pending; /* io_uring: operations in the kernel; epoll: the events registered */
         bool paused, ended, held, closing, write_wanted; /* what is wished */
         bool read_armed, write_armed;                    /* what io_uring was told */

@@ -60,7 +60,7 @@ static void epoll_update(struct loop *loop, struct loop_source *source) {
 
 static int epoll_add(struct loop *loop, struct loop_source *source) {
     struct loop_epoll *self = epoll_of(loop);
-    /* Accepting goes on until nobody is left, which a blocking socket would wait for. */
+    /* Who wanted to connect may have gone again, and a blocking socket would wait for the next. */
     if (source->mode == LOOP_ACCEPT) {
         int flags = fcntl(source->fd, F_GETFL);
         if (flags < 0 || fcntl(source->fd, F_SETFL, flags | O_NONBLOCK) < 0)
@@ -73,15 +73,14 @@ static int epoll_add(struct loop *loop, struct loop_source *source) {
     return 0;
 }
 
-static bool accept_one(struct loop *loop, struct loop_source *source) {
+/* One a turn: a crowd that connects must neither hold up others' messages nor use up the
+ * descriptors before those that make room are closed. */
+static void accept_one(struct loop *loop, struct loop_source *source) {
     int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0)
         loop_accepted(loop, source, fd);
-    else if (errno == EAGAIN)
-        return false;
-    else
+    else if (errno != EAGAIN)
         loop_accept_failed(loop, source, -errno);
-    return true;
 }
 
 /* Without room for control messages the kernel drops descriptors that a peer passes. */
@@ -108,12 +107,13 @@ static void read_source(struct loop_epoll *self, struct loop_source *source) {
         source->callbacks->on_ready(source);
         return;
     }
-    for (int i = 0; i < READS_PER_SOURCE && loop_wants_read(source); i++) {
-        bool again = source->mode == LOOP_ACCEPT ? accept_one(&self->base, source)
-                                                 : receive_one(self, source);
-        if (!again)
-            return;
+    if (source->mode == LOOP_ACCEPT) {
+        accept_one(&self->base, source);
+        return;
     }
+    for (int i = 0; i < READS_PER_SOURCE && loop_wants_read(source); i++)
+        if (!receive_one(self, source))
+            return;
 }
 
 static void dispatch(struct loop_epoll *self, struct loop_source *source, uint32_t events) {

@@ -46,9 +46,11 @@ struct loop {
     const struct loop_operations *operations;
     struct loop_stats stats;
     struct loop_queue work; /* closed, or to be updated again after the batch */
-    struct loop_queue held; /* listening sockets that found no descriptor to accept with */
-    int64_t held_until_ns;  /* CLOCK_MONOTONIC; when all of `held` try again */
-    bool accept_failing;    /* so that a shortage is logged once, not ten times a second */
+    struct loop_queue held; /* listening sockets that pause: no descriptor, or enough accepted */
+    int64_t accepting_ms;   /* the last millisecond in which connections came, and how many */
+    uint32_t accepts;
+    int64_t held_until_ns; /* CLOCK_MONOTONIC; when all of `held` try again */
+    bool accept_failing;   /* so that a shortage is logged once, not ten times a second */
     bool turning;
 };
 

@@ -3,9 +3,11 @@
  * by the thread that made the loop (the ring has a single issuer; a forked child has none).
  *
  * One io_uring_enter per turn submits what the last turn's callbacks asked for, sleeps, and brings
- * the next batch; a message reaches its callback without another system call. Accepting and
- * receiving are multishot operations: they stay in the kernel until they end by themselves
- * (no buffers, a full completion queue, an error) and are then started again.
+ * the next batch; a message reaches its callback without another system call. Receiving is a
+ * multishot operation: it stays in the kernel until it ends by itself (no buffers, a full
+ * completion queue, an error) and is then started again. Accepting is not: a turn takes one
+ * connection from each listener, so that a crowd that connects neither holds up others' messages
+ * nor uses up the descriptors before those that make room are closed.
  *
  * user_data is the source's address with the operation in the low three bits, 0 for operations
  * whose end nobody waits for. A cancellation may outlive its source: should a new source lie at the
@@ -164,7 +166,7 @@ static void start(struct loop_uring *self, struct loop_source *source, enum oper
         return;
     switch (operation) {
     case OPERATION_ACCEPT:
-        io_uring_prep_multishot_accept(sqe, source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        io_uring_prep_accept(sqe, source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         break;
     case OPERATION_PACKETS:
         io_uring_prep_recv_multishot(sqe, source->fd, NULL, 0, 0);
@@ -283,7 +285,8 @@ static void dispatch(struct loop_uring *self, uint64_t tag, int result, uint32_t
 
     if (!over && !source->internal.ended)
         return;
-    if (operation <= OPERATION_STREAM && loop_wants_read(source) && !source->internal.read_armed)
+    if ((operation == OPERATION_PACKETS || operation == OPERATION_STREAM) &&
+        loop_wants_read(source) && !source->internal.read_armed)
         self->base.stats.rearmed++;
     if (source->internal.closing && source->internal.pending == 0)
         loop_enqueue(&self->base, source);

@@ -19,8 +19,25 @@
 struct report_peer {
     struct loop_source source;
     struct outlet *outlet; /* NULL once the outlet is gone */
+    struct report_user *user;
     struct actor actor;
-    TAILQ_ENTRY(report_peer) of_outlet, by_age;
+    TAILQ_ENTRY(report_peer) of_outlet, by_age, in_line;
+    int64_t heard_mono_ms; /* the last millisecond in which it was heard, and how often */
+    uint32_t heard;
+    bool resting;
+};
+
+/* What one user may say in a millisecond while there are others: 40 µs of work. */
+enum { SHARE_PER_MS = 32 };
+
+/* One uid's connections, of all pools; there while it has any. */
+struct report_user {
+    uint32_t uid;
+    uint32_t count;
+    struct report_peers by_age;  /* the one that was heard least recently first */
+    struct report_peers resting; /* not read until their turn comes, in this order */
+    int64_t heard_mono_ms;       /* as a peer's */
+    uint32_t heard;
 };
 
 /* Apart from the outlet, because the loop lets go of it later. */
@@ -31,12 +48,43 @@ struct report_listener {
 
 /* ---- peers ---- */
 
+static void remember_peer(struct report_peer *peer, struct outlet *outlet) {
+    struct server *server = outlet->server;
+    struct report_user *user = map_get(&server->report_users, peer->actor.uid);
+    if (!user) {
+        user = mem_alloc(sizeof *user);
+        user->uid = peer->actor.uid;
+        TAILQ_INIT(&user->by_age);
+        TAILQ_INIT(&user->resting);
+        map_set(&server->report_users, user->uid, user);
+    }
+    user->count++;
+    peer->user = user;
+    peer->outlet = outlet;
+    TAILQ_INSERT_TAIL(&user->by_age, peer, by_age);
+    TAILQ_INSERT_TAIL(&outlet->peers, peer, of_outlet);
+    server->metrics.report_connections++;
+}
+
+static void end_rest(struct report_peer *peer) {
+    TAILQ_REMOVE(&peer->user->resting, peer, in_line);
+    peer->resting = false;
+    peer->outlet->server->resting_peers--;
+}
+
 static void forget_peer(struct report_peer *peer) {
     if (!peer->outlet)
         return;
+    struct server *server = peer->outlet->server;
+    struct report_user *user = peer->user;
     TAILQ_REMOVE(&peer->outlet->peers, peer, of_outlet);
-    TAILQ_REMOVE(&peer->outlet->server->report_peers, peer, by_age);
-    peer->outlet->server->metrics.report_connections--;
+    TAILQ_REMOVE(&user->by_age, peer, by_age);
+    if (peer->resting)
+        end_rest(peer);
+    if (--user->count == 0)
+        free(map_remove(&server->report_users, user->uid));
+    server->metrics.report_connections--;
+    peer->user = NULL;
     peer->outlet = NULL;
 }
 
@@ -65,11 +113,46 @@ static bool decode(const void *data, size_t length, struct kb_report_message *me
            message->count <= KB_REPORT_COUNT_MAX;
 }
 
-/* After the report, which is in a hurry. */
-static void heard(struct report_peer *peer) {
-    struct report_peers *by_age = &peer->outlet->server->report_peers;
-    TAILQ_REMOVE(by_age, peer, by_age);
-    TAILQ_INSERT_TAIL(by_age, peer, by_age);
+static uint32_t count_heard(int64_t *last_mono_ms, uint32_t *count, int64_t mono_ms) {
+    if (*last_mono_ms != mono_ms)
+        *count = 0;
+    *last_mono_ms = mono_ms;
+    return ++*count;
+}
+
+/* After the report, which is in a hurry. A connection whose user has had its share rests, so that
+ * a flood leaves room for what others say; what it sends meanwhile waits in its socket. */
+static void heard(struct report_peer *peer, int64_t mono_ms) {
+    struct server *server = peer->outlet->server;
+    struct report_user *user = peer->user;
+    TAILQ_REMOVE(&user->by_age, peer, by_age);
+    TAILQ_INSERT_TAIL(&user->by_age, peer, by_age);
+    count_heard(&peer->heard_mono_ms, &peer->heard, mono_ms);
+    if (count_heard(&user->heard_mono_ms, &user->heard, mono_ms) < SHARE_PER_MS || peer->resting ||
+        server->report_users.count < 2)
+        return;
+    peer->resting = true;
+    TAILQ_INSERT_TAIL(&user->resting, peer, in_line);
+    server->resting_peers++;
+    loop_pause(server->loop, &peer->source);
+}
+
+/* Each is expected to say as much as the last time. */
+static void wake_user(struct server *server, struct report_user *user) {
+    uint32_t expected = 0;
+    for (struct report_peer *peer;
+         expected < SHARE_PER_MS && (peer = TAILQ_FIRST(&user->resting));) {
+        expected += peer->heard;
+        end_rest(peer);
+        loop_resume(server->loop, &peer->source);
+    }
+}
+
+void outlets_wake_peers(struct server *server) {
+    size_t i = 0;
+    for (struct report_user *user; (user = map_next(&server->report_users, &i));)
+        if (user->heard_mono_ms != server->now.mono_ms)
+            wake_user(server, user);
 }
 
 static void peer_data(struct loop_source *source, const void *data, size_t length, bool truncated,
@@ -86,7 +169,7 @@ static void peer_data(struct loop_source *source, const void *data, size_t lengt
     if (truncated || !decode(data, length, &message)) {
         /* Counted, and the connection goes on: a newer library may send kinds we don't know. */
         peer->outlet->server->metrics.bad_messages++;
-        heard(peer);
+        heard(peer, (int64_t)(received_ns / 1000000));
         return;
     }
     struct report report = { .key_id = message.key_id,
@@ -98,11 +181,25 @@ static void peer_data(struct loop_source *source, const void *data, size_t lengt
                              .count = message.count,
                              .vendor_code = message.vendor_code };
     server_report(peer->outlet->server, peer->outlet, &peer->actor, &report, received_ns);
-    heard(peer);
+    heard(peer, (int64_t)(received_ns / 1000000));
 }
 
 static const struct loop_callbacks PEER_CALLBACKS = { .on_data = peer_data,
                                                       .on_closed = peer_closed };
+
+/* Over the limit one that is open makes room: a library that finds its connection closed connects
+ * anew, but one that is turned away believes that it has reported. It belongs to the user with the
+ * most connections, the new one counted, and is the one that was silent for the longest: so nobody
+ * can push out others by having more. */
+static void make_room(struct server *server, uint32_t uid) {
+    struct report_user *own = map_get(&server->report_users, uid), *most = own;
+    size_t i = 0;
+    for (struct report_user *user; (user = map_next(&server->report_users, &i));)
+        if (!most || user->count > most->count + (most == own))
+            most = user;
+    if (most)
+        drop_peer(TAILQ_FIRST(&most->by_age));
+}
 
 static void accept_peer(struct loop_source *source, int fd) {
     struct outlet *outlet = ((struct report_listener *)source->owner)->outlet;
@@ -113,29 +210,23 @@ static void accept_peer(struct loop_source *source, int fd) {
     struct server *server = outlet->server;
     struct ucred credentials;
     socklen_t size = sizeof credentials;
-    /* Over the limit the one that was silent for the longest makes room: a library that finds its
-     * connection closed connects anew, but one that is turned away believes that it has reported.
-     */
-    if (server->metrics.report_connections >= server->report_connections) {
-        server->metrics.connections_refused++;
-        drop_peer(TAILQ_FIRST(&server->report_peers));
-    }
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) {
         server->metrics.connections_refused++;
         close(fd);
         return;
     }
+    if (server->metrics.report_connections >= server->report_connections) {
+        server->metrics.connections_refused++;
+        make_room(server, credentials.uid);
+    }
     struct report_peer *peer = mem_alloc(sizeof *peer);
-    peer->outlet = outlet;
     peer->actor = (struct actor){ .kind = ACTOR_REPORT,
                                   .uid = credentials.uid,
                                   .pid = (uint32_t)credentials.pid };
     peer->source = (struct loop_source){
         .fd = fd, .mode = LOOP_PACKETS, .callbacks = &PEER_CALLBACKS, .owner = peer
     };
-    TAILQ_INSERT_TAIL(&outlet->peers, peer, of_outlet);
-    TAILQ_INSERT_TAIL(&server->report_peers, peer, by_age);
-    server->metrics.report_connections++;
+    remember_peer(peer, outlet);
     if (loop_add(server->loop, &peer->source) < 0)
         drop_peer(peer);
 }

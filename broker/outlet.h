@@ -17,7 +17,7 @@
 
 struct server;
 
-/* Workers' connections of all pools, the one that was heard least recently first. */
+/* Workers' connections. */
 TAILQ_HEAD(report_peers, report_peer);
 
 struct outlet {
@@ -46,6 +46,9 @@ int outlet_restore(struct outlet *outlet);
 /* Give directory, board and socket to another group. 0 or -errno. */
 int outlet_regroup(struct outlet *outlet, gid_t gid);
 bool outlet_is_in_place(const struct outlet *outlet);
+/* Read on from connections that rest because their users have said much; once a millisecond while
+ * there are any (server->resting_peers). */
+void outlets_wake_peers(struct server *server);
 /* Drops the workers' connections. retire: the pool is gone, remove board, catalogs, socket and
  * directory. Frees the outlet when the loop has let go of it. */
 void outlet_close(struct outlet *outlet, bool retire);

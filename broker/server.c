@@ -105,6 +105,8 @@ static int64_t next_deadline(const struct server *server, bool busy) {
         until = tick;
     if (background < until)
         until = background;
+    if (server->resting_peers && server->now.mono_ms + 1 < until)
+        until = server->now.mono_ms + 1;
     bool retry = (!server->store_ok || server->republish) && !server->committing;
     if (retry && server->retry_mono < until)
         until = server->retry_mono;
@@ -145,6 +147,8 @@ int server_run(struct server *server) {
         server->now = moment_now();
         check_clock(server);
         server_tick(server);
+        if (server->resting_peers)
+            outlets_wake_peers(server);
         if (server->now.mono_ms >= server->next_beat_mono)
             beat(server);
         busy = wake_readers(server); /* before the store is given work: they have waited longer */

@@ -32,8 +32,9 @@ struct server {
     struct model *model;
     struct committer *committer;
     struct admin *admin;
-    struct map outlets; /* pool id → outlet */
-    struct report_peers report_peers;
+    struct map outlets;      /* pool id → outlet */
+    struct map report_users; /* uid → its connections to report sockets (outlet.c) */
+    uint32_t resting_peers;  /* of them, not read for the moment */
     struct metrics metrics;
     struct moment now; /* read once per turn */
     struct moment started;

@@ -274,7 +274,6 @@ int server_start(struct server *server) {
     server->now = server->started = moment_now();
     server->wall_offset_ms = server->now.wall_ms - server->now.mono_ms;
     server->next_beat_mono = server->now.mono_ms;
-    TAILQ_INIT(&server->report_peers);
     server->gathering = group_new();
     protect_process(server);
     int error = open_state(server);
@@ -341,6 +340,7 @@ void server_shut_down(struct server *server) {
     for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
         outlet_close(outlet, false);
     map_deinit(&server->outlets);
+    map_deinit(&server->report_users);
     if (server->loop) {
         if (server->signal_source.owner)
             loop_close(server->loop, &server->signal_source);

@@ -412,7 +412,9 @@ void model_clock_stepped(struct model *model, struct moment now) {
                                             : &key->pool->error_recovery;
         bool calendar = (state->status == KB_STATUS_EXCEEDED || state->status == KB_STATUS_ERROR) &&
                         (policy->kind == RECOVERY_DAILY || policy->kind == RECOVERY_MONTHLY);
-        if (state->deadline_mono && calendar)
+        if (state->deadline_mono && calendar && state->deadline_wall <= now.wall_ms)
+            state->deadline_mono = now.mono_ms; /* passed over, as by a machine that slept: due */
+        else if (state->deadline_mono && calendar)
             model_set_recovery(key, now);
         else if (state->deadline_mono)
             state->deadline_wall = now.wall_ms + state->deadline_mono - now.mono_ms;

@@ -441,7 +441,9 @@ int store_inspect(int dir_fd, bool *ret_exists, char error[256]) {
     struct inspection file = { .fd = fd, .wrong = wrong };
     if (!S_ISREG(st.st_mode))
         is_wrong(&file, "is not a regular file");
-    else if (st.st_size > 0)
+    else if (st.st_size == 0)
+        is_wrong(&file, "is empty"); /* a store of ours is renamed into place whole */
+    else
         check_file(&file, (uint64_t)st.st_size);
     close(fd);
     if (*wrong) {
@@ -450,6 +452,6 @@ int store_inspect(int dir_fd, bool *ret_exists, char error[256]) {
                  wrong);
         return -EUCLEAN;
     }
-    *ret_exists = st.st_size > 0;
+    *ret_exists = true;
     return 0;
 }

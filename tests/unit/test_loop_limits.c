@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
@@ -64,6 +65,36 @@ LOOP_TEST(streams_larger_than_all_buffers_arrive_whole) {
         TURN_UNTIL(loop, ends[i].bytes == sent[i]);
         dismiss(&ends[i]);
     }
+    loop_free(loop);
+}
+
+/* Else a crowd would hold up everybody's messages, and use up the descriptors before those that
+ * make room for it are closed. */
+LOOP_TEST(a_turn_takes_one_connection_from_a_listener_and_everybodys_messages) {
+    enum { CLIENTS = 50 };
+    struct loop *loop = make_loop(kind);
+    struct end listening = { 0 }, other = { 0 };
+    struct sockaddr_un address;
+    socklen_t length;
+    int clients[CLIENTS];
+    watch(loop, &listening, listener_new(SOCK_SEQPACKET, &address, &length), LOOP_ACCEPT);
+    watch_pair(loop, &other, SOCK_SEQPACKET);
+    look(loop);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        clients[i] = client_new(SOCK_SEQPACKET, &address, length);
+    for (unsigned turn = 1; listening.accepted < CLIENTS; turn++) {
+        unsigned before = listening.accepted;
+        say(&other, "x");
+        cr_assert_eq(loop_turn(loop, now_ms() + 20000), 0);
+        cr_assert_leq(listening.accepted, before + 1);
+        cr_assert_geq(other.messages + 1, turn, "a message waits for connections");
+        if (listening.accepted > before)
+            close(listening.accepted_fd);
+    }
+    for (unsigned i = 0; i < CLIENTS; i++)
+        close(clients[i]);
+    dismiss(&listening);
+    dismiss(&other);
     loop_free(loop);
 }
 
@@ -226,4 +257,27 @@ Test(loop, epoll_is_taken_where_a_ring_may_be_set_up_but_not_entered) {
 
 Test(loop, epoll_is_taken_where_buffers_may_not_be_registered) {
     expect_epoll_without(SYS_io_uring_register);
+}
+
+/* Ring memory counts against this limit on some kernels: then the ring is smaller, or it is epoll.
+ */
+Test(loop, a_loop_is_made_with_little_or_no_memory_that_may_be_locked) {
+    static const rlim_t LIMITS[] = { 0, 64 << 10 };
+    for (size_t i = 0; i < sizeof LIMITS / sizeof *LIMITS; i++) {
+        pid_t pid = fork();
+        cr_assert_geq(pid, 0);
+        if (pid == 0) {
+            struct rlimit limit = { LIMITS[i], LIMITS[i] };
+            struct loop *loop;
+            if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0 || (geteuid() == 0 && setuid(65534) < 0))
+                _exit(2);
+            if (loop_new(&loop, LOOP_AUTO) < 0 || loop_turn(loop, now_ms() + 1) < 0)
+                _exit(1);
+            loop_free(loop);
+            _exit(0);
+        }
+        int status;
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        cr_assert_eq(status, 0, "limit %llu: %x", (unsigned long long)LIMITS[i], status);
+    }
 }

@@ -321,6 +321,15 @@ Test(model_tick, calendars_count_anew_when_the_clock_is_set) {
     expect_recovery_in(5 * HOUR);
 }
 
+/* A machine that sleeps through the night sees its clock set, and must not wait another day. */
+Test(model_tick, a_calendars_moment_that_the_clock_passed_over_is_due_at_once) {
+    exceeded_recovery("daily@14:00");
+    fixture_bring_to(&f, key, KB_STATUS_EXCEEDED);
+    set_clock(3 * HOUR);
+    fixture_tick(&f);
+    cr_assert_eq(status(key), KB_STATUS_NORMAL);
+}
+
 Test(model_tick, a_clock_that_is_set_back_brings_expired_keys_back) {
     fixture_expire_in(&f, key, 1000);
     set_clock(DAY);

@@ -46,7 +46,6 @@ Test(store_damage, a_master_key_that_is_there_is_used_for_a_new_store) {
     static const char KEY[] = "0123456789abcdef0123456789abcdef";
     struct bytes key = { .data = (unsigned char *)(uintptr_t)KEY, .size = 32 };
     file_write("master.key", KEY, 32);
-    file_write("store.mdb", "", 0);
     file_write("store.mdb.new", "left by a crash", 15);
     make_store();
     cr_expect(file_is("master.key", &key));
@@ -142,6 +141,14 @@ Test(store_damage, a_truncated_file_is_refused_at_every_length) {
     file_write("store.mdb", whole.data, used);
     cr_expect_eq(try_open(), 0, "what is used is enough: %s", store_error);
     free(whole.data);
+}
+
+/* A new store is renamed into place whole: one of no bytes has lost everything, and must not be
+ * taken for the beginning of another. */
+Test(store_damage, an_emptied_store_is_refused) {
+    make_store();
+    file_write("store.mdb", "", 0);
+    expect_refused_untouched("is empty");
 }
 
 Test(store_damage, damaged_root_pages_are_refused) {

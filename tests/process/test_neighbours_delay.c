@@ -1,0 +1,246 @@
+/*
+ * How much longer another user's failovers take while a hostile one does its worst: floods, crowds
+ * of connections, knocking at the admin socket. Quiet and hostile stretches take turns in one run.
+ * The figures are printed; asserted is only that every failover comes. Also the program of the
+ * campaign `neighbours`: KEYBROKER_TEST_SIZE failovers each. Needs root, to become others.
+ */
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <keybroker_shared/report.h>
+
+#include "tests/support/broker.h"
+#include "tests/support/peer.h"
+#include "tests/support/scene.h"
+#include "tests/support/worker.h"
+
+enum { WORKERS = 54323, HOSTILE = 61001, FRIEND = 62001, STRETCHES = 8 };
+
+static const struct peer_identity HOSTILE_WORKER = { .uid = HOSTILE, .gid = WORKERS };
+static const struct peer_identity FRIENDLY_WORKER = { .uid = FRIEND, .gid = WORKERS };
+
+enum hostility {
+    FLOOD_OF_ONE,  /* reports as fast as one connection takes them */
+    FLOOD_OF_MANY, /* the same over two hundred */
+    CROWD,         /* thousands of connections, and always new ones */
+    KNOCKING,      /* a stranger at the admin socket, over and over */
+    HOSTILITIES
+};
+static const char *const HOSTILITY_NAMES[HOSTILITIES] = { "flood of one connection",
+                                                          "flood of 200 connections",
+                                                          "crowd of 5000 connections",
+                                                          "knocking at the admin socket" };
+
+struct neighbour {
+    const struct broker *broker;
+    enum hostility hostility;
+    unsigned failovers; /* in a stretch */
+    uint64_t key_id, generation;
+    _Atomic bool stop, active, resting, done;
+    _Atomic uint64_t deeds;
+    unsigned count[2];
+    int64_t *took_ns[2]; /* quiet, hostile; shared */
+};
+
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int dial(const struct broker *broker, const char *socket_name, int type) {
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", broker->runtime_dir, socket_name);
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* ---- the hostile one ---- */
+
+enum { CONNECTIONS_MAX = 5000 };
+
+static unsigned connections_of(enum hostility hostility) {
+    return hostility == FLOOD_OF_ONE ? 1 : hostility == FLOOD_OF_MANY ? 200 : CONNECTIONS_MAX;
+}
+
+static void act(struct neighbour *neighbour, int *fds, uint64_t deed) {
+    int *fd = &fds[deed % connections_of(neighbour->hostility)];
+    struct kb_report_message message = { .size = sizeof message,
+                                         .type = KB_REPORT_OUTCOME,
+                                         .key_id = neighbour->key_id,
+                                         .generation = neighbour->generation,
+                                         .hint_ms = 1000000 + deed,
+                                         .outcome = KB_RATE,
+                                         .count = 1 };
+    switch (neighbour->hostility) {
+    case FLOOD_OF_ONE:
+    case FLOOD_OF_MANY:
+        if (*fd < 0)
+            *fd = dial(neighbour->broker, "pools/main/report.sock", SOCK_SEQPACKET);
+        send(*fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        break;
+    case CROWD:
+        if (*fd >= 0)
+            close(*fd);
+        *fd = dial(neighbour->broker, "pools/main/report.sock", SOCK_SEQPACKET);
+        break;
+    default:
+        *fd = dial(neighbour->broker, "admin.sock", SOCK_STREAM);
+        close(*fd);
+        *fd = -1;
+        break;
+    }
+}
+
+static int be_hostile(void *argument) {
+    struct neighbour *neighbour = argument;
+    static int fds[CONNECTIONS_MAX];
+    memset(fds, 0xff, sizeof fds);
+    peer_become(&HOSTILE_WORKER);
+    for (uint64_t deed = 0; !atomic_load(&neighbour->stop); deed++) {
+        if (!atomic_load(&neighbour->active)) {
+            atomic_store(&neighbour->resting, true);
+            usleep(1000);
+            continue;
+        }
+        atomic_store(&neighbour->resting, false);
+        act(neighbour, fds, deed);
+        atomic_fetch_add(&neighbour->deeds, 1);
+    }
+    return 0;
+}
+
+/* ---- the friend ---- */
+
+/* One failover: a report on one connection, until another reader is handed the other key. */
+static int64_t fail_over(kb_reader *reporter, kb_reader *watcher) {
+    uint64_t id = kb_current(reporter)->id;
+    int64_t from_ns = now_ns();
+    kb_report(reporter, kb_current(reporter)->ticket, KB_QUOTA, KB_NO_HINT);
+    while (kb_current(watcher) && kb_current(watcher)->id == id)
+        kb_wait(watcher, 1000);
+    return now_ns() - from_ns;
+}
+
+static void await_first(kb_reader *reader, uint64_t id) {
+    while (!kb_current(reader) || kb_current(reader)->id != id)
+        kb_wait(reader, 1000);
+}
+
+/* The friend's own process; the admin's connection is root's, of before. */
+static int be_friendly(void *argument) {
+    struct neighbour *neighbour = argument;
+    struct peer *admin = peer_open(neighbour->broker);
+    peer_become(&FRIENDLY_WORKER);
+    kb_reader *reporter = worker_open(neighbour->broker, "friend");
+    kb_reader *watcher = worker_open(neighbour->broker, "friend");
+    uint64_t first = kb_current(reporter)->id;
+    for (unsigned stretch = 0; stretch < 2 * STRETCHES; stretch++) {
+        bool hostile = stretch % 2;
+        atomic_store(&neighbour->active, hostile);
+        scene_sleep_ms(100); /* until what was under way is over */
+        for (unsigned i = 0; i < neighbour->failovers; i++) {
+            neighbour->took_ns[hostile][neighbour->count[hostile]++] = fail_over(reporter, watcher);
+            peer_must(admin, "enable key friend k0");
+            await_first(reporter, first);
+            await_first(watcher, first);
+        }
+    }
+    atomic_store(&neighbour->active, false);
+    kb_close(reporter);
+    kb_close(watcher);
+    return 0;
+}
+
+static int by_size(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static double percentile_us(const int64_t *sorted, unsigned count, unsigned per_cent) {
+    return (double)sorted[(size_t)count * per_cent / 100] / 1000;
+}
+
+static void print_figures(const struct broker *b, const struct neighbour *neighbour) {
+    double us[2][2];
+    for (unsigned hostile = 0; hostile < 2; hostile++) {
+        unsigned count = neighbour->count[hostile];
+        qsort(neighbour->took_ns[hostile], count, sizeof(int64_t), by_size);
+        us[hostile][0] = percentile_us(neighbour->took_ns[hostile], count, 50);
+        us[hostile][1] = percentile_us(neighbour->took_ns[hostile], count, 99);
+    }
+    printf(
+        "neighbours: %s, %s: p50 %.0f us quiet, %.0f us hostile (%.2fx); p99 %.0f, %.0f (%.2fx); "
+        "%u failovers each, %llu hostile deeds\n",
+        b->loop, HOSTILITY_NAMES[neighbour->hostility], us[0][0], us[1][0], us[1][0] / us[0][0],
+        us[0][1], us[1][1], us[1][1] / us[0][1], neighbour->count[0],
+        (unsigned long long)atomic_load(&neighbour->deeds));
+    fflush(stdout);
+}
+
+static void make_pools(struct peer *peer) {
+    static const char *const POOLS[] = { "main", "friend" };
+    for (unsigned i = 0; i < 2; i++) {
+        worker_make_pool(peer, POOLS[i], 3);
+        peer_must(peer, "set pool %s group=%d", POOLS[i], WORKERS);
+    }
+}
+
+static void measure(struct broker *b, enum hostility hostility) {
+    if (geteuid() != 0)
+        cr_skip_test("only root can become somebody else");
+    const char *size = getenv("KEYBROKER_TEST_SIZE");
+    unsigned failovers = size && *size ? (unsigned)strtoul(size, NULL, 10) : 80;
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    make_pools(peer);
+    struct neighbour *neighbour = worker_share(sizeof *neighbour);
+    neighbour->broker = b;
+    neighbour->hostility = hostility;
+    neighbour->failovers = failovers / STRETCHES;
+    neighbour->key_id = worker_key_id(peer, "main", "k2");
+    neighbour->generation = UINT64_C(1) << 40;
+    for (unsigned i = 0; i < 2; i++)
+        neighbour->took_ns[i] = worker_share((failovers + 1) * sizeof(int64_t));
+    pid_t hostile = worker_fork(be_hostile, neighbour);
+    pid_t friendly = worker_fork(be_friendly, neighbour);
+    int64_t until = scene_now_ms() + 110000;
+    while (kill(friendly, 0) == 0 && neighbour->count[1] < neighbour->failovers * STRETCHES &&
+           scene_now_ms() < until)
+        scene_sleep_ms(20);
+    atomic_store(&neighbour->stop, true);
+    cr_assert_eq(worker_wait(friendly), 0);
+    cr_assert_eq(worker_wait(hostile), 0);
+    cr_assert_eq(neighbour->count[1], neighbour->failovers * STRETCHES);
+    print_figures(b, neighbour);
+}
+
+TEST_BOTH_LOOPS(neighbours_delay, a_flood_of_one_connection) {
+    measure(b, FLOOD_OF_ONE);
+}
+
+TEST_BOTH_LOOPS(neighbours_delay, a_flood_of_two_hundred_connections) {
+    measure(b, FLOOD_OF_MANY);
+}
+
+TEST_BOTH_LOOPS(neighbours_delay, a_crowd_that_connects_for_ever) {
+    measure(b, CROWD);
+}
+
+TEST_BOTH_LOOPS(neighbours_delay, strangers_at_the_admin_socket) {
+    measure(b, KNOCKING);
+}
