@@ -62,10 +62,10 @@ ALL_HEADERS := $(sort $(wildcard include/*.h include/*/*.h broker/*.h broker/*/*
                client/*/*.h bench/*.h bench/*/*.h tests/*.h tests/*/*.h))
 
 # The first list is what `make` needs, the second what tests and demo need besides.
-BUILD_PC := liburing lmdb libsodium jansson smartcols libedit libcurl libxxhash
+BUILD_PC := liburing libseccomp lmdb libsodium jansson smartcols libedit libcurl libxxhash
 TEST_PC := criterion libmicrohttpd
-DEB_BUILD := gcc libc6-dev make pkg-config liburing-dev liblmdb-dev libsodium-dev libjansson-dev \
-             libsmartcols-dev libedit-dev libcurl4-openssl-dev libxxhash-dev
+DEB_BUILD := gcc libc6-dev make pkg-config liburing-dev libseccomp-dev liblmdb-dev libsodium-dev \
+             libjansson-dev libsmartcols-dev libedit-dev libcurl4-openssl-dev libxxhash-dev
 DEB_TEST := libcriterion-dev libmicrohttpd-dev
 # What the bench compares with. It builds without, and says what it could not measure.
 DEB_BENCH := redis-server libhiredis-dev memcached libmemcached-dev gnuplot-nox valgrind
@@ -75,7 +75,7 @@ DEB_CI := clang clang-tidy clang-format libclang-rt-14-dev
 # pkg-config is asked when a recipe first needs the answer: `make deps` may install it before.
 lazy = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
 PC_CFLAGS = $(call lazy,PC_CFLAGS,--cflags $(BUILD_PC) libmicrohttpd 2>/dev/null)
-BROKER_LIBS = $(call lazy,BROKER_LIBS,--libs liburing lmdb libsodium jansson)
+BROKER_LIBS = $(call lazy,BROKER_LIBS,--libs liburing libseccomp lmdb libsodium jansson)
 CLIENT_LIBS = $(call lazy,CLIENT_LIBS,--libs lmdb jansson)
 CLI_LIBS = $(call lazy,CLI_LIBS,--libs smartcols libedit jansson)
 WORKER_LIBS = $(call lazy,WORKER_LIBS,--libs libcurl jansson)
