@@ -63,20 +63,20 @@ ALL_HEADERS := $(sort $(wildcard include/*.h include/*/*.h broker/*.h broker/*/*
                client/*/*.h bench/*.h bench/*/*.h tests/*.h tests/*/*.h))
 
 # The first list is what `make` needs, the second what tests and demo need besides.
-BUILD_PC := liburing lmdb libsodium jansson smartcols libedit libcurl libxxhash
+BUILD_PC := liburing libseccomp lmdb libsodium jansson smartcols libedit libcurl libxxhash
 TEST_PC := criterion libmicrohttpd
-DEB_BUILD := gcc libc6-dev make pkg-config liburing-dev liblmdb-dev libsodium-dev libjansson-dev \
-             libsmartcols-dev libedit-dev libcurl4-openssl-dev libxxhash-dev
+DEB_BUILD := gcc libc6-dev make pkg-config liburing-dev libseccomp-dev liblmdb-dev libsodium-dev \
+             libjansson-dev libsmartcols-dev libedit-dev libcurl4-openssl-dev libxxhash-dev
 DEB_TEST := libcriterion-dev libmicrohttpd-dev
 # What the bench compares with. It builds without, and says what it could not measure.
 DEB_BENCH := redis-server libhiredis-dev memcached libmemcached-dev gnuplot-nox valgrind
 PEER_PC := hiredis libmemcached
-DEB_CI := clang clang-tidy clang-format libclang-rt-14-dev
+DEB_CI := clang clang-tidy clang-format clang-tools cppcheck libclang-rt-14-dev
 
 # pkg-config is asked when a recipe first needs the answer: `make deps` may install it before.
 lazy = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
 PC_CFLAGS = $(call lazy,PC_CFLAGS,--cflags $(BUILD_PC) libmicrohttpd 2>/dev/null)
-BROKER_LIBS = $(call lazy,BROKER_LIBS,--libs liburing lmdb libsodium jansson)
+BROKER_LIBS = $(call lazy,BROKER_LIBS,--libs liburing libseccomp lmdb libsodium jansson)
 CLIENT_LIBS = $(call lazy,CLIENT_LIBS,--libs lmdb jansson)
 CLI_LIBS = $(call lazy,CLI_LIBS,--libs smartcols libedit jansson)
 WORKER_LIBS = $(call lazy,WORKER_LIBS,--libs libcurl jansson)
@@ -89,8 +89,10 @@ TEST_LIBS = $(call lazy,TEST_LIBS,--libs criterion)
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wformat-security -Wstrict-prototypes \
             -Wmissing-prototypes -Wvla
+# test_hardening looks for the effects in the built files. Not -fcf-protection: linkers drop the mark
+# unless libc has it, and Debian's has not.
 HARDENING := -fstack-protector-strong
-LINK_HARDENING := -Wl,-z,relro,-z,now -Wl,--as-needed
+LINK_HARDENING := -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 CPPFLAGS_ALL = -D_GNU_SOURCE -Iinclude $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu17 -pthread $(CFLAGS) $(WARNINGS) $(HARDENING) \
              $(if $(filter 1,$(WERROR)),-Werror)
@@ -236,7 +238,7 @@ deps-bench: ## the same for bench: what it compares with, plots, callgrind
 	$(call ensure_packages,$(DEB_BUILD) $(DEB_BENCH)) && \
 	{ test ! -d /run/systemd/system || for server in redis-server memcached; do \
 	  case "$$missing " in *" $$server "*) $$sudo systemctl --quiet disable --now $$server;; esac; done; }
-deps-ci: deps ## the same for asan, tsan and lint
+deps-ci: deps ## the same for asan, tsan, lint and analyze
 	$(call ensure_packages,$(DEB_CI))
 
 # Never installs by itself: says in one sentence what a compiler would say in a hundred.
@@ -289,7 +291,7 @@ asan: $(call unit_tests,asan) $(call process_tests,asan) $(PROGRAMS_asan) $(HELP
 	$(call run_tests,asan,$(call unit_tests,asan) $(call process_tests,asan))
 tsan: $(call unit_tests,tsan) $(call process_tests,tsan) $(PROGRAMS_tsan) $(HELPERS_tsan) ## every test under ThreadSanitizer
 	$(call run_tests,tsan,$(call unit_tests,tsan) $(call process_tests,tsan))
-test test-unit test-process asan tsan fuzz lint: WERROR := 1
+test test-unit test-process asan tsan fuzz lint analyze: WERROR := 1
 
 # Each target runs for FUZZ_SECONDS, from the corpus in the repository and what earlier runs found.
 # An input that breaks something is kept in build/fuzz.
@@ -346,15 +348,38 @@ lint-structure:
 format: ## put every source into shape
 	$(Q)clang-format -i $(ALL_SRC) $(ALL_HEADERS)
 
-# The analyzer takes seconds a file: it looks at what is installed, the quick checks at everything.
-TIDY_CHECKS = $(if $(filter tests/% bench/%,$(1)),--checks='-clang-analyzer-*')
 # Depends on clang's object, which is newer whenever a header that the source includes changed.
 build/lint/%.tidy: %.c build/obj/lint-clang/%.o .clang-tidy
 	@mkdir -p $(@D)
 	@echo '  TIDY    $<'
-	$(Q)clang-tidy --quiet --warnings-as-errors='*' $(call TIDY_CHECKS,$<) $< -- -std=gnu17 $(CPPFLAGS_ALL) $(call place_flags,$<) \
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- -std=gnu17 $(CPPFLAGS_ALL) $(call place_flags,$<) \
 	  $(PC_CFLAGS) -Wall -Wextra 2>$@.log || { cat $@.log; exit 1; }
 	@touch $@
+
+# Analyzers take seconds a file: they look at what is installed, lint at everything. Like lint they
+# look again at what changed, and depend on clang's object for the headers.
+ANALYZED := $(BROKER_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC)
+SCAN_CHECKERS := optin.portability.UnixAPI security.FloatLoopCounter security.insecureAPI.rand \
+                 security.insecureAPI.strcpy valist.CopyToSelf valist.Uninitialized valist.Unterminated
+analysis_flags = -std=gnu17 $(CPPFLAGS_ALL) $(call place_flags,$<) $(PC_CFLAGS)
+analysis_begins = @mkdir -p $(@D); echo '  $(1) $<'
+analysis_ends = >$@.log 2>&1 || { cat $@.log; exit 1; }; touch $@
+.PHONY: analyze
+analyze: $(ANALYZED:%.c=build/lint/%.gcc) $(ANALYZED:%.c=build/lint/%.scan) $(ANALYZED:%.c=build/lint/%.cppcheck) ## gcc's analyzer, clang's (scan-build) and cppcheck on what is installed
+	@echo 'analyze: $(words $(ANALYZED)) sources are clean'
+build/lint/%.gcc: %.c build/obj/lint-clang/%.o
+	$(call analysis_begins,GCC-FA )
+	$(Q)gcc -fanalyzer -Werror -O2 $(EXCEPTION) $(analysis_flags) -c -o /dev/null $< $(analysis_ends)
+# gcc 12 takes what a function returned as a struct for not initialized.
+build/lint/client/report_http.gcc: EXCEPTION := -Wno-analyzer-use-of-uninitialized-value
+build/lint/%.scan: %.c build/obj/lint-clang/%.o
+	$(call analysis_begins,SCAN   )
+	$(Q)scan-build --status-bugs -plist -o $(@D)/scan $(SCAN_CHECKERS:%=-enable-checker %) \
+	  clang $(analysis_flags) -c -o /dev/null $< $(analysis_ends)
+build/lint/%.cppcheck: %.c build/obj/lint-clang/%.o
+	$(call analysis_begins,CPPCHK )
+	$(Q)cppcheck --quiet --std=c17 --enable=warning,performance,portability --inline-suppr \
+	  --error-exitcode=1 -D_GNU_SOURCE -Iinclude $< $(analysis_ends)
 
 # ---- to see it and to measure it -------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ static struct kb_catalog_key *make_key(const struct key_record *key,
                               handout->base_url, handout->auth_header, key->config };
     enum { STRINGS = sizeof strings / sizeof *strings };
     size_t lengths[STRINGS];
-    uint32_t offsets[STRINGS];
+    uint32_t offsets[STRINGS] = { 0 }; /* analyzers do not follow the loop to its end */
     size_t size = sizeof(struct kb_catalog_key) + handout->environment_size;
     for (int i = 0; i < STRINGS; i++) {
         lengths[i] = strlen(strings[i]) + 1;

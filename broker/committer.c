@@ -100,10 +100,12 @@ void committer_load_key(struct committer *committer, struct key_record *record, 
 
 static void copy_set_pool(struct committer *committer, struct pool_record *from,
                           struct pool_record *to) {
-    struct copied_pool *pool = map_get(&committer->pools, from ? from->id : to->id);
     if (!from) {
         committer_load_pool(committer, to);
-    } else if (!to) {
+        return;
+    }
+    struct copied_pool *pool = map_get(&committer->pools, from->id);
+    if (!to) {
         assert(!pool->keys.count);
         map_remove(&committer->pools, from->id);
         pool_record_unref(pool->record);

@@ -83,12 +83,13 @@ static void accept_one(struct loop *loop, struct loop_source *source) {
         loop_accept_failed(loop, source, -errno);
 }
 
-/* Without room for control messages the kernel drops descriptors that a peer passes. */
+/* Not recvmsg, which could be handed descriptors: those that a peer passes are dropped. The length
+ * of a packet is its own, also where less of it fits. */
 static bool receive_one(struct loop_epoll *self, struct loop_source *source) {
     _Alignas(16) char buffer[LOOP_BUFFER_SIZE]; /* its own: packets are let in during callbacks */
-    struct iovec room = { buffer, sizeof(buffer) };
-    struct msghdr message = { .msg_iov = &room, .msg_iovlen = 1 };
-    ssize_t length = recvmsg(source->fd, &message, MSG_DONTWAIT);
+    bool packets = source->mode == LOOP_PACKETS;
+    ssize_t length =
+        recv(source->fd, buffer, sizeof(buffer), MSG_DONTWAIT | (packets ? MSG_TRUNC : 0));
     if (length < 0 && (errno == EAGAIN || errno == EINTR))
         return errno == EINTR;
     if (length <= 0) {
@@ -96,10 +97,11 @@ static bool receive_one(struct loop_epoll *self, struct loop_source *source) {
         epoll_update(&self->base, source);
         return false;
     }
-    bool truncated = source->mode == LOOP_PACKETS && (message.msg_flags & MSG_TRUNC);
-    source->callbacks->on_data(source, buffer, (size_t)length, truncated, 0);
+    bool truncated = (size_t)length > sizeof(buffer);
+    size_t have = truncated ? sizeof(buffer) : (size_t)length;
+    source->callbacks->on_data(source, buffer, have, truncated, 0);
     /* A stream that gave less than it could is empty; what comes later makes a new event. */
-    return source->mode == LOOP_PACKETS || (size_t)length == sizeof(buffer);
+    return packets || have == sizeof(buffer);
 }
 
 static void read_source(struct loop_epoll *self, struct loop_source *source) {

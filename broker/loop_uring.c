@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "loop_internal.h"
@@ -435,7 +436,8 @@ static int ring_init(struct io_uring *ring) {
         unsigned entries = RING_ENTRIES;
         do {
             struct io_uring_params parameters = {
-                .flags = styles[i] | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+                .flags = styles[i] | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+                         IORING_SETUP_R_DISABLED,
                 .cq_entries = entries * COMPLETIONS_PER_ENTRY,
             };
             r = io_uring_queue_init_params(entries, ring, &parameters);
@@ -443,6 +445,34 @@ static int ring_init(struct io_uring *ring) {
         } while (r == -ENOMEM && entries >= RING_ENTRIES_LEAST);
     }
     return r == -EINVAL ? -EOPNOTSUPP : r;
+}
+
+/* liburing 2.3 declares functions for this and lacks them. */
+static long ring_register(struct io_uring *ring, unsigned what, const void *items, unsigned count) {
+    return syscall(SYS_io_uring_register, ring->ring_fd, what, items, count);
+}
+
+/* A ring obeys no seccomp filter: what is submitted to it, by whomever, runs with the broker's
+ * rights. So it is bound to what this file uses before it is enabled, and one that cannot be bound
+ * is not used. Registering is over by then but for its end. */
+static int ring_enable(struct io_uring *ring) {
+    static const uint8_t operations[] = { IORING_OP_ACCEPT,   IORING_OP_RECV,
+                                          IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL,
+                                          IORING_OP_TIMEOUT,  IORING_OP_TIMEOUT_REMOVE };
+    enum { OPERATIONS = sizeof(operations) };
+    struct io_uring_restriction allowed[OPERATIONS + 3] = {
+        { .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+          .sqe_flags = IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS },
+        { .opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_SYNC_CANCEL },
+        { .opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_UNREGISTER_RING_FDS },
+    };
+    for (size_t i = 0; i < OPERATIONS; i++)
+        allowed[3 + i] = (struct io_uring_restriction){ .opcode = IORING_RESTRICTION_SQE_OP,
+                                                        .sqe_op = operations[i] };
+    if (ring_register(ring, IORING_REGISTER_RESTRICTIONS, allowed, OPERATIONS + 3) < 0 ||
+        ring_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
+        return -errno;
+    return 0;
 }
 
 int loop_uring_new(struct loop **ret_loop) {
@@ -462,12 +492,14 @@ int loop_uring_new(struct loop **ret_loop) {
         return r;
     }
     io_uring_register_ring_fd(&self->ring); /* saves a look-up per turn; goes without, too */
-    /* Filters may let a ring be made and refuse its use: look before anyone relies on it. */
-    r = io_uring_get_events(&self->ring);
-    if (r >= 0)
-        r = buffers_init(&self->packets, &self->ring, 0, PACKET_BUFFERS, PACKET_BUFFER_SIZE);
+    r = buffers_init(&self->packets, &self->ring, 0, PACKET_BUFFERS, PACKET_BUFFER_SIZE);
     if (r >= 0)
         r = buffers_init(&self->streams, &self->ring, 1, STREAM_BUFFERS, LOOP_BUFFER_SIZE);
+    if (r >= 0)
+        r = ring_enable(&self->ring);
+    /* Filters may let a ring be made and refuse its use: look before anyone relies on it. */
+    if (r >= 0)
+        r = io_uring_get_events(&self->ring);
     if (r < 0) {
         uring_free(&self->base);
         return r;

@@ -3,10 +3,7 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <sched.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "admin.h"
 #include "log.h"
@@ -14,8 +11,7 @@
 
 enum {
     BEAT_MS = 1000,
-    SLICE_NS = 100 * 1000, /* the least there is */
-    CLOCK_STEP_MS = 500,   /* wall and monotonic clock drift apart by more: somebody set it */
+    CLOCK_STEP_MS = 500, /* wall and monotonic clock drift apart by more: somebody set it */
 };
 
 uint64_t server_next_generation(struct server *server) {
@@ -113,30 +109,8 @@ static int64_t next_deadline(const struct server *server, bool busy) {
     return until;
 }
 
-/* The kernel's struct sched_attr, which libc does not declare. */
-struct scheduling {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime_ns, deadline_ns, period_ns;
-};
-
-/* Ask for short slices: from Linux 6.12 on, a thread that has them is let in at once when it wakes
- * on a processor that others use. Needs no privilege; elsewhere it does nothing. The committer's
- * thread, which was started before, keeps the usual ones. */
-static void be_prompt(void) {
-    struct scheduling scheduling;
-    if (syscall(SYS_sched_getattr, 0, &scheduling, sizeof scheduling, 0) < 0 ||
-        scheduling.policy != SCHED_OTHER)
-        return;
-    scheduling.runtime_ns = SLICE_NS;
-    syscall(SYS_sched_setattr, 0, &scheduling, 0);
-}
-
 int server_run(struct server *server) {
     bool busy = false;
-    be_prompt();
     while (!server->stopping) {
         server->now = moment_now();
         int error = loop_turn(server->loop, next_deadline(server, busy));

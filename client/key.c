@@ -8,8 +8,8 @@
 #include <string.h>
 
 struct owned_key {
+    kb_key key;  /* the caller's, so it comes first */
     size_t size; /* of the whole block */
-    kb_key key;
     char strings[];
 };
 
@@ -58,14 +58,13 @@ kb_key *kb_key_dup(const kb_key *key) {
         .vendor = texts[6],
         .environment = texts[7],
     };
-    return &owned->key;
+    return (kb_key *)owned;
 }
 
 kb_key *kb_key_free(kb_key *key) {
     if (!key)
         return NULL;
-    struct owned_key *owned =
-        (struct owned_key *)(void *)((char *)key - offsetof(struct owned_key, key));
+    struct owned_key *owned = (struct owned_key *)key;
     explicit_bzero(owned, owned->size);
     free(owned);
     return NULL;

@@ -107,11 +107,11 @@ static inline bool kb_rule_status(const char *word, size_t length, struct kb_rul
 }
 
 /* WHERE=TEXT; *at is moved behind it. */
-static inline const char *kb_rule_condition(const char **at, struct kb_rule *rule) {
+static inline const char *kb_rule_condition(const char **at, const char *equals,
+                                            struct kb_rule *rule) {
     static const char *const WHERE[] = {
         "code", "type", "status", "reason", "any", "message", NULL
     };
-    const char *equals = strchr(*at, '=');
     size_t name = (size_t)(equals - *at);
     int where = kb_rule_name(*at, name, WHERE);
     if (where >= 0) {
@@ -171,8 +171,9 @@ static inline const char *kb_rule_parse(const char *line, struct kb_rule *ret) {
     if (!kb_rule_status(at, length, &rule))
         return "a rule begins with a status: 429, 4xx or *";
     at = kb_rule_skip(at + length);
-    if (memchr(at, '=', kb_rule_word(at))) {
-        const char *problem = kb_rule_condition(&at, &rule);
+    const char *equals = memchr(at, '=', kb_rule_word(at));
+    if (equals) {
+        const char *problem = kb_rule_condition(&at, equals, &rule);
         if (problem)
             return problem;
         at = kb_rule_skip(at);
