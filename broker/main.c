@@ -33,6 +33,11 @@ int main(int argc, char **argv) {
         return 1;
     }
     umask(0077);
+    if (server.options.restore_file) {
+        code = server_restore(&server) ? 1 : 0;
+        options_deinit(&server.options);
+        return code;
+    }
     notify_init();
     int error = server_start(&server);
     if (!error)
