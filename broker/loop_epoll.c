@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -99,6 +100,8 @@ static bool receive_one(struct loop_epoll *self, struct loop_source *source) {
     }
     bool truncated = source->mode == LOOP_PACKETS && (message.msg_flags & MSG_TRUNC);
     source->callbacks->on_data(source, buffer, (size_t)length, truncated, 0);
+    if (source->mode == LOOP_STREAM)
+        explicit_bzero(buffer, (size_t)length); /* it may have been a secret */
     /* A stream that gave less than it could is empty; what comes later makes a new event. */
     return source->mode == LOOP_PACKETS || (size_t)length == sizeof(buffer);
 }
