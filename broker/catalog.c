@@ -29,6 +29,7 @@
 #include <keybroker_shared/catalog.h>
 
 #include "keyconfig.h"
+#include "memory.h"
 #include "runtime.h"
 #include "vendor_rules.h"
 
@@ -310,7 +311,8 @@ static int measure(int fd, uint64_t *ret_size, uint64_t *ret_checksum) {
         *ret_checksum = XXH3_64bits_digest(state);
     }
     XXH3_freeState(state);
-    free(chunk);
+    if (chunk)
+        mem_wipe_free(chunk, CHUNK_BYTES);
     return result;
 }
 
