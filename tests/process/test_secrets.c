@@ -263,3 +263,137 @@ TEST_BOTH_LOOPS(secrets, what_was_read_from_the_store_is_wiped) {
     churn(peer);
     expect_forgotten(b, CORE, "a start");
 }
+
+/* ---- what is shown ---- */
+
+static void expect_absent(const char *text, const char *where) {
+    const char *found = strstr(text, CORE);
+    cr_assert_null(found, "%s: %.80s", where, found ? found : "");
+}
+
+static void expect_file_absent(const char *path) {
+    size_t length = 0;
+    char *bytes = program_read_file(path, &length);
+    cr_assert_not_null(bytes, "%s", path);
+    cr_assert_null(memmem(bytes, length, CORE, strlen(CORE)), "%s", path);
+    free(bytes);
+}
+
+static void plant(struct peer *peer) {
+    peer_must_with(peer, canary("default"), "add pool main vendor=openai guard=off");
+    peer_must_with(peer,
+                   scene_text("{\"api_key\":\"%s\",\"organization\":\"org-1\","
+                              "\"extra\":{\"client_secret\":\"%s\",\"list\":[{\"token\":\"%s\"}]}}",
+                              canary("json"), canary("deep"), canary("list")),
+                   "add key main name=json account=acme note=noted");
+    peer_must_with(peer, canary("plain"), "add key main name=plain");
+    peer_must_with(peer, scene_text("{\"password\":\"%s\"}", canary("merged")),
+                   "set key main plain config=merge");
+    peer_must_with(peer, canary("other"), "add pool other vendor=anthropic");
+}
+
+TEST_BOTH_LOOPS(secrets, no_reply_event_metric_or_log_line_shows_one_unasked) {
+    static const char *const LOOKS[] = {
+        "show info",
+        "show pools",
+        "show pool main",
+        "show keys main",
+        "show keys main match=CaNaRy",
+        "show key main json",
+        "show key main plain",
+        "show events",
+        "show vendors",
+        "show vendor openai",
+        "show metrics",
+        "export main",
+        "export main secrets=no",
+        "help",
+        "help export",
+    };
+    broker_start(b, "--log-level=debug", NULL);
+    struct peer *peer = peer_open(b), *watcher = peer_open(b);
+    peer_send(watcher, "json watch since=0");
+    plant(peer);
+    kb_reader *reader = worker_open(b, "main");
+    kb_report(reader, kb_current(reader)->ticket, KB_INVALID, KB_NO_HINT);
+    kb_http_response response = { .size = sizeof response, .status = 401 };
+    response.body = scene_text("{\"error\":{\"message\":\"Incorrect API key provided: %s\"}}",
+                               kb_current(reader)->api_key);
+    response.body_len = strlen(response.body);
+    kb_report_http(reader, kb_current(reader)->ticket, &response, NULL);
+    kb_close(reader);
+    EVENTUALLY(strcmp(peer_key_status(peer, "main", "json"), "error") == 0);
+    const char *exported = peer_must(peer, "export main secrets=yes")->body;
+    cr_assert_not_null(strstr(exported, CORE), "asked for, it is given");
+    peer_must_with(peer, exported, "import copy");
+    expect_absent(peer_must_with(peer, exported, "json import main mode=replace dry-run")->body,
+                  "a difference");
+    for (size_t i = 0; i < sizeof LOOKS / sizeof *LOOKS; i++) {
+        expect_absent(peer_must(peer, "%s", LOOKS[i])->body, LOOKS[i]);
+        expect_absent(peer_must(peer, "json %s", LOOKS[i])->body, LOOKS[i]);
+    }
+    broker_signal(b, SIGHUP);
+    peer_must(peer, "delete key main json");
+    for (const char *line; (line = peer_read_line(watcher)) && !strstr(line, "heartbeat");)
+        expect_absent(line, "an event");
+    cr_assert_eq(broker_stop(b), 0);
+    expect_file_absent(b->log_path);
+}
+
+static void expect_directory_absent(const char *path) {
+    DIR *dir = opendir(path);
+    cr_assert_not_null(dir, "%s", path);
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (entry->d_name[0] != '.')
+            expect_file_absent(scene_text("%s/%s", path, entry->d_name));
+    closedir(dir);
+}
+
+TEST_BOTH_LOOPS(secrets, neither_the_store_nor_a_backup_nor_the_process_list_has_one) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    plant(peer);
+    peer_must(peer, "delete key main json");
+    const char *backups = scene_dir(scene_disk(), "backups", 0700);
+    peer_must(peer, "backup %s/one", backups);
+    peer_must(peer, "rotate master-key");
+    expect_directory_absent(b->state_dir);
+    expect_directory_absent(backups);
+    /* It waits for its standard input, so it can be looked at. */
+    struct program *adding = command_start(b, canary("input"), "add", "key", "main", NULL);
+    scene_sleep_ms(50);
+    pid_t pids[] = { b->pid, adding->pid };
+    for (size_t i = 0; i < 2; i++) {
+        expect_file_absent(scene_text("/proc/%d/cmdline", pids[i]));
+        expect_file_absent(scene_text("/proc/%d/environ", pids[i]));
+    }
+    program_finish(adding);
+    cr_assert_eq(adding->code, 0, "%s", adding->err);
+    expect_absent(adding->out, "what the command says");
+    struct program *mistaken = command_run(b, NULL, "add", "key", "main", canary("word"), NULL);
+    cr_assert_eq(mistaken->code, 2);
+    expect_absent(mistaken->err, "what the command says of a mistake");
+    cr_assert_eq(broker_stop(b), 0);
+    expect_directory_absent(b->state_dir);
+}
+
+TEST_BOTH_LOOPS(secrets, a_broker_that_crashes_leaves_no_core_file) {
+    broker_start(b, NULL);
+    plant(peer_open(b));
+    char *limits = program_read_file(scene_text("/proc/%d/limits", b->pid), NULL);
+    const char *core = limits ? strstr(limits, "Max core file size") : NULL;
+    unsigned long soft = 1, hard = 1;
+    cr_assert_eq(core ? sscanf(core, "Max core file size %lu %lu", &soft, &hard) : 0, 2);
+    cr_assert_eq(soft + hard, 0);
+    free(limits);
+    /* What is not dumpable belongs to root in /proc, and its memory to nobody of the same user. */
+    struct stat status;
+    cr_assert_eq(stat(scene_text("/proc/%d/maps", b->pid), &status), 0);
+    cr_assert_eq(status.st_uid, 0);
+    int wait_status;
+    broker_signal(b, SIGABRT);
+    cr_assert_eq(waitpid(b->pid, &wait_status, 0), b->pid);
+    b->pid = 0;
+    cr_assert(WIFSIGNALED(wait_status));
+    cr_assert_not(WCOREDUMP(wait_status));
+}
