@@ -109,6 +109,11 @@ void store_txn_abort(struct store *store);
  * transaction is gone; any other failure closes the environment. */
 int store_txn_commit(struct store *store);
 
+/* Overwrite what no tree holds any more, neither the last commit's nor the one's before: LMDB
+ * leaves it in free pages. `bytes` must be within one page. 0 or -errno, and then the environment
+ * is closed. */
+int store_file_scrub(struct store *store, const void *bytes, size_t size);
+
 /* ---- store_record.c ---- */
 
 /* How many bytes of the file a record of so many plain bytes may take. */

@@ -110,7 +110,8 @@ static int take_back_next(struct store *store) {
 }
 
 /* What was first stays in memory until the commit: if that fails, nobody knows which one the disk
- * has. */
+ * has. After one more commit no tree holds it, and whoever has the old key and the file should not
+ * find it in a free page. (A kill before that leaves it there.) */
 static int promote_next(struct store *store) {
     unsigned char first[VAULT_WRAPPED_SIZE];
     enum store_next_key origin = store->next_key;
@@ -121,8 +122,10 @@ static int promote_next(struct store *store) {
     if (rc < 0) {
         memcpy(store->wrapped, first, sizeof(first));
         store->next_key = origin;
+        return rc;
     }
-    return rc;
+    rc = store_write_own(store, NULL);
+    return rc < 0 ? rc : store_file_scrub(store, first, sizeof(first));
 }
 
 int store_master_settle(struct store *store, bool by_next) {
