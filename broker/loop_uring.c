@@ -244,7 +244,7 @@ static void received(struct loop_uring *self, struct loop_source *source, enum o
         source->callbacks->on_data(source, buffer, LOOP_BUFFER_SIZE, true, 0);
     else
         source->callbacks->on_data(source, buffer, (size_t)result, false, 0);
-    if (taken && operation == OPERATION_STREAM && result > 0)
+    if (buffer && operation == OPERATION_STREAM && result > 0)
         explicit_bzero(buffer, (size_t)result); /* it may have been a secret */
     if (taken)
         buffers_give(buffers, id);
