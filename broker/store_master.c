@@ -204,7 +204,7 @@ static int rotate_file(struct store *store, const char *path,
 
 int store_rotate_master(struct store *store, const unsigned char *given, char error[256]) {
     char path[PATH_MAX];
-    bool credential, own;
+    bool credential = false, own = false;
     if (!store->env) {
         snprintf(error, 256, "the store cannot be written now");
         return -EIO;

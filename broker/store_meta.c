@@ -61,7 +61,7 @@ static int put_format(struct store *store, uint32_t format) {
 
 /* Absent in most stores. */
 int store_read_next_key(struct store *store) {
-    unsigned char bytes[1 + VAULT_WRAPPED_SIZE];
+    unsigned char bytes[1 + VAULT_WRAPPED_SIZE] = { 0 };
     MDB_txn *txn;
     int rc = store_errno(mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn));
     if (rc < 0)
