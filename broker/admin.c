@@ -11,6 +11,7 @@
 
 #include <keybroker_shared/board.h>
 
+#include "errand.h"
 #include "log.h"
 #include "memory.h"
 #include "runtime.h"
@@ -295,4 +296,33 @@ void admin_events(struct event_query *query) {
     if (query->result >= 0)
         free(query->events);
     free(query);
+}
+
+static json_t *errand_message(const struct errand *errand) {
+    if (errand->kind == ERRAND_BACKUP)
+        return json_pack("{s:s, s:s, s:I}", "message",
+                         "backed up; it opens with the master key only: keep that too, elsewhere",
+                         "file", errand->path, "bytes", (json_int_t)errand->bytes);
+    return json_pack(
+        "{s:s}", "message",
+        errand->given ? "both keys open the store now: put the new one in place, then restart, or "
+                        "SIGHUP where its file may be read at any time; the old one goes then"
+                      : "a new master key is in place; backups made before need the old one");
+}
+
+void admin_errand(struct errand *errand) {
+    struct reply *reply = errand->owner;
+    reply->refusal = errand->refusal;
+    if (errand->refusal.code)
+        log_warning("uid %u: %s: %s", errand->uid,
+                    errand->kind == ERRAND_BACKUP ? "no backup" : "no other master key",
+                    errand->refusal.message);
+    else if (errand->kind == ERRAND_BACKUP)
+        log_info("uid %u made a backup: %s", errand->uid, errand->path);
+    else
+        log_info("uid %u has %s the master key", errand->uid,
+                 errand->given ? "begun to rotate" : "rotated");
+    reply->body = errand->refusal.code ? NULL : errand_message(errand);
+    errand_free(errand);
+    settle(reply);
 }

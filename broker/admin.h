@@ -12,6 +12,7 @@
 #include "event.h"
 
 struct admin;
+struct errand;
 struct event_query;
 struct server;
 struct session;
@@ -33,6 +34,7 @@ void admin_committed(void *owner);
 void admin_refused(void *owner, const char *problem); /* 503: nothing was changed */
 void admin_unpublished(void *owner); /* 503: stored, and published as soon as that can be done */
 void admin_events(struct event_query *query); /* frees the query */
+void admin_errand(struct errand *errand);     /* frees the errand */
 
 /* ---- for sessions ---- */
 

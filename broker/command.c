@@ -161,6 +161,27 @@ static const struct command COMMANDS[] = {
       .payload_limit = SESSION_IMPORT_MAX,
       .handler = command_import,
       .help = "take in what export printed, all or nothing; prints the difference" },
+    { .words = "backup",
+      .usage = "FILE",
+      .options = "",
+      .min_arguments = 1,
+      .max_arguments = 1,
+      .level = LEVEL_CHANGE,
+      .handler = command_backup,
+      .help = "copy the whole store to a new file (whole path, broker's host and rights, 0600); it "
+              "stays encrypted: keep the master key too, and elsewhere. keybrokerd --restore FILE "
+              "brings it back" },
+    { .words = "rotate master-key",
+      .usage = "[given]",
+      .options = "",
+      .max_arguments = 1,
+      .level = LEVEL_CHANGE,
+      .payload = PAYLOAD_OPTIONAL,
+      .payload_limit = SESSION_LINE_MAX,
+      .handler = command_rotate,
+      .help = "wrap the store's key with a new master key and replace its file; given: the payload "
+              "is the new key (64 hex digits), which you put in place yourself. Older backups need "
+              "the older key" },
     { .words = "watch",
       .usage = "[pool=POOL] [since=SEQ]",
       .options = "pool since",
@@ -271,6 +292,11 @@ static void answer(struct request *request, int refused) {
         reply->staged = true;
         request->query->owner = reply;
         server_query_events(request->server, request->query);
+    } else if (!refused && request->errand) {
+        reply->staged = true;
+        request->errand->owner = reply;
+        request->errand->uid = request->session->actor.uid;
+        server_send_errand(request->server, request->errand);
     } else {
         reply->ready = true;
     }

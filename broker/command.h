@@ -6,6 +6,7 @@
  *   command.c           the table and its use: finding, running, help; request.c: arguments
  *   command_show.c      show …            command_pool.c, command_key.c     what changes them
  *   command_export.c, command_import.c    a whole pool as a document
+ *   command_upkeep.c    the whole store: backup, master key
  */
 #ifndef BROKER_COMMAND_H
 #define BROKER_COMMAND_H
@@ -20,6 +21,7 @@
 #include "model.h"
 #include "refusal.h"
 
+struct errand;
 struct listing;
 struct reply;
 struct server;
@@ -52,6 +54,7 @@ struct request {
     char *text;
     struct listing *listing;
     struct event_query *query; /* answered when the committer has looked */
+    struct errand *errand;     /* answered when the committer has carried it out */
     uint64_t opened_pool;      /* an outlet that must go if the command is refused after all */
 };
 
@@ -117,6 +120,8 @@ int command_order_keys(struct request *request, struct refusal *refusal);
 enum { EXPORT_FORMAT = 1 }; /* of the document that export prints and import reads */
 int command_export(struct request *request, struct refusal *refusal);
 int command_import(struct request *request, struct refusal *refusal);
+int command_backup(struct request *request, struct refusal *refusal);
+int command_rotate(struct request *request, struct refusal *refusal);
 int command_watch(struct request *request, struct refusal *refusal);
 int command_help(struct request *request, struct refusal *refusal);
 int command_quit(struct request *request, struct refusal *refusal);

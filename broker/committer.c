@@ -43,6 +43,10 @@ struct committer {
     struct group *todo, *done; /* under the lock, and so are the next two */
     struct group *discarded;
     bool stopping;
+    struct errand *errands; /* carried out; under the lock */
+    pthread_t finisher;     /* of the last backup; the store thread's, and whose stops that */
+    bool has_finisher;
+    bool finishing; /* it is still at work; under the lock */
     int event_fd;
 };
 
@@ -301,6 +305,67 @@ static void check_master(struct committer *committer) {
         log_info("the master key opens the store");
 }
 
+/* ---- errands ---- */
+
+/* Under the lock. */
+static void ring(struct committer *committer) {
+    uint64_t one = 1;
+    ssize_t ignored = write(committer->event_fd, &one, sizeof one); /* can't fail: counts to 2 */
+    (void)ignored;
+}
+
+static void give_errand_back(struct committer *committer, struct errand *errand, bool finished) {
+    pthread_mutex_lock(&committer->lock);
+    errand->next = committer->errands;
+    committer->errands = errand;
+    committer->finishing &= !finished;
+    ring(committer);
+    pthread_mutex_unlock(&committer->lock);
+}
+
+struct finishing {
+    struct committer *committer;
+    struct errand *errand;
+};
+
+static void *finish(void *argument) {
+    struct finishing *finishing = argument;
+    errand_finish(finishing->errand);
+    give_errand_back(finishing->committer, finishing->errand, true);
+    free(finishing);
+    return NULL;
+}
+
+static bool is_finishing(struct committer *committer) {
+    pthread_mutex_lock(&committer->lock);
+    bool finishing = committer->finishing;
+    pthread_mutex_unlock(&committer->lock);
+    return finishing;
+}
+
+/* The copy is taken; its disk has as long as it needs, while groups go on. */
+static void finish_aside(struct committer *committer, struct errand *errand) {
+    if (committer->has_finisher)
+        pthread_join(committer->finisher, NULL);
+    struct finishing *finishing = mem_alloc(sizeof *finishing);
+    *finishing = (struct finishing){ .committer = committer, .errand = errand };
+    committer->finishing = true; /* nobody else looks: the last one has ended */
+    committer->has_finisher = pthread_create(&committer->finisher, NULL, finish, finishing) == 0;
+    if (!committer->has_finisher)
+        finish(finishing); /* then groups have to wait */
+}
+
+static void carry_out(struct committer *committer, struct errand *errand) {
+    if (errand->kind == ERRAND_BACKUP && is_finishing(committer))
+        refuse(&errand->refusal, REFUSED_UNAVAILABLE, "busy", "",
+               "another backup is being written: try again");
+    else if (!errand_carry_out(errand, committer->store)) {
+        finish_aside(committer, errand);
+        return;
+    }
+    give_errand_back(committer, errand, false);
+}
+
 static void process(struct committer *committer, struct group *group) {
     if (group->check_master)
         check_master(committer);
@@ -309,6 +374,12 @@ static void process(struct committer *committer, struct group *group) {
     for (struct event_query *query = group->queries; query; query = query->next)
         query->result = store_events(committer->store, query->after, query->limit, &query->events,
                                      &query->oldest, &query->newest);
+    while (group->errands) {
+        struct errand *errand = group->errands;
+        group->errands = errand->next;
+        carry_out(committer, errand);
+        group->broke_store |= !group->error && store_is_broken(committer->store);
+    }
 }
 
 /* Commits must not keep a report waiting for a processor that both threads share: a woken event
@@ -322,9 +393,7 @@ static void give_way(void) {
 static void hand_back(struct committer *committer, struct group *group) {
     committer->todo = NULL;
     committer->done = group;
-    uint64_t one = 1;
-    ssize_t ignored = write(committer->event_fd, &one, sizeof one); /* can't fail: counts to 1 */
-    (void)ignored;
+    ring(committer);
 }
 
 static void free_groups(struct group *first) {
@@ -415,6 +484,14 @@ struct group *committer_take(struct committer *committer) {
     return group;
 }
 
+struct errand *committer_take_errands(struct committer *committer) {
+    pthread_mutex_lock(&committer->lock);
+    struct errand *errands = committer->errands;
+    committer->errands = NULL;
+    pthread_mutex_unlock(&committer->lock);
+    return errands;
+}
+
 struct group *committer_stop(struct committer *committer) {
     if (!committer->running)
         return NULL;
@@ -423,6 +500,8 @@ struct group *committer_stop(struct committer *committer) {
     pthread_cond_signal(&committer->wake);
     pthread_mutex_unlock(&committer->lock);
     pthread_join(committer->thread, NULL);
+    if (committer->has_finisher)
+        pthread_join(committer->finisher, NULL);
     committer->running = false;
     struct group *group = committer->done;
     committer->done = NULL;

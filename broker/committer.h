@@ -16,6 +16,7 @@
 #include "board.h"
 #include "catalog.h"
 #include "change.h"
+#include "errand.h"
 #include "publication.h"
 #include "store.h"
 
@@ -61,14 +62,16 @@ struct group {
     struct group_target *targets;
     size_t target_count;
     struct event_query *queries;
-    bool only_queries; /* nothing to commit */
-    bool reopen;       /* the store is broken: bring it back first */
-    bool check_master; /* look whether the master key file still opens the store, log it */
+    struct errand *errands; /* carried out after the commit, also when that failed */
+    bool only_queries;      /* and errands: nothing to commit */
+    bool reopen;            /* the store is broken: bring it back first */
+    bool check_master;      /* look whether the master key file still opens the store, log it */
     uint64_t next_id;
     struct group *next; /* among those to be freed */
     /* Results: */
     int error; /* 0 = durable and published; -errno = nothing of it happened */
     const char *failed_step;
+    bool broke_store; /* an errand did: the next group has to reopen it */
     uint64_t commit_ns;
 };
 
@@ -90,9 +93,13 @@ int committer_start(struct committer *committer, int *ret_fd);
 void committer_submit(struct committer *committer, struct group *group);
 /* The group that is back, or NULL. Clears the eventfd. */
 struct group *committer_take(struct committer *committer);
+/* Errands that were carried out since, in any order; a backup comes long after its group if its
+ * disk is slow. They are the taker's. */
+struct errand *committer_take_errands(struct committer *committer);
 /* Have a group that was taken freed by the thread: after a large import that takes milliseconds. */
 void committer_discard(struct committer *committer, struct group *group);
-/* Wait for the group under way (it must be taken after), end the thread, close the store. */
+/* Wait for the group and the backup under way (they must be taken after), end the threads, close
+ * the store. */
 struct group *committer_stop(struct committer *committer);
 struct committer *committer_free(struct committer *committer);
 

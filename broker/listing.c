@@ -59,7 +59,7 @@ bool listing_write(struct listing *listing, const struct server *server, bool js
         if (json) {
             char *text = json_dumps(row, JSON_COMPACT);
             buffer_printf(out, "%s%s", listing->wrote_row ? "," : "", text);
-            free(text);
+            mem_wipe_string(text); /* an export may have secrets */
         } else {
             render_row(row, out);
         }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -100,6 +101,8 @@ static bool receive_one(struct loop_epoll *self, struct loop_source *source) {
     bool truncated = (size_t)length > sizeof(buffer);
     size_t have = truncated ? sizeof(buffer) : (size_t)length;
     source->callbacks->on_data(source, buffer, have, truncated, 0);
+    if (source->mode == LOOP_STREAM)
+        explicit_bzero(buffer, have); /* it may have been a secret */
     /* A stream that gave less than it could is empty; what comes later makes a new event. */
     return packets || have == sizeof(buffer);
 }

@@ -18,6 +18,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -246,6 +247,8 @@ static void received(struct loop_uring *self, struct loop_source *source, enum o
         source->callbacks->on_data(source, buffer, LOOP_BUFFER_SIZE, true, 0);
     else
         source->callbacks->on_data(source, buffer, (size_t)result, false, 0);
+    if (buffer && operation == OPERATION_STREAM && result > 0)
+        explicit_bzero(buffer, (size_t)result); /* it may have been a secret */
     if (taken)
         buffers_give(buffers, id);
 }

@@ -21,6 +21,9 @@ static const char HELP[] =
     "  --master-key-file FILE the key that unlocks the store (64 hex digits, mode 0600); "
     "otherwise\n"
     "                         $CREDENTIALS_DIRECTORY/master.key, else master.key in the state dir\n"
+    "  --restore FILE         make the store of a backup, where none is yet, and end; the master "
+    "key\n"
+    "                         that the backup was made under must be in place\n"
     "  --admin-group GROUP    members may change pools, besides root and the broker's own user\n"
     "  --viewer-group GROUP   members may look\n"
     "  --keep-events N        newest events that are kept (100000)\n"
@@ -109,6 +112,7 @@ enum {
     OPT_STATE = 256,
     OPT_RUNTIME,
     OPT_MASTER,
+    OPT_RESTORE,
     OPT_ADMIN,
     OPT_VIEWER,
     OPT_EVENTS,
@@ -123,6 +127,7 @@ static const struct option OPTIONS[] = {
     { "state-dir", required_argument, NULL, OPT_STATE },
     { "runtime-dir", required_argument, NULL, OPT_RUNTIME },
     { "master-key-file", required_argument, NULL, OPT_MASTER },
+    { "restore", required_argument, NULL, OPT_RESTORE },
     { "admin-group", required_argument, NULL, OPT_ADMIN },
     { "viewer-group", required_argument, NULL, OPT_VIEWER },
     { "keep-events", required_argument, NULL, OPT_EVENTS },
@@ -152,6 +157,9 @@ static int take(struct options *ret, int option) {
         return -1;
     case OPT_MASTER:
         ret->master_key_file = optarg;
+        return -1;
+    case OPT_RESTORE:
+        ret->restore_file = optarg;
         return -1;
     case OPT_ADMIN:
         ret->admin_group = optarg;
@@ -201,7 +209,7 @@ int options_parse(struct options *ret, int argc, char **argv) {
         ret->runtime_dir = default_runtime_dir();
     if (!ret->state_dir || !*ret->state_dir)
         return complain("keybrokerd: no state directory: give --state-dir%s\n", "");
-    if (!ret->runtime_dir || !*ret->runtime_dir)
+    if (!ret->restore_file && (!ret->runtime_dir || !*ret->runtime_dir))
         return complain("keybrokerd: no runtime directory ($XDG_RUNTIME_DIR is not set): "
                         "give --runtime-dir%s\n",
                         "");

@@ -14,6 +14,7 @@ struct options {
     char *state_dir;             /* owned */
     char *runtime_dir;           /* owned */
     const char *master_key_file; /* NULL = by itself (store.h) */
+    const char *restore_file;    /* NULL = serve */
     const char *admin_group;     /* NULL = none besides root and the broker's own user */
     const char *viewer_group;
     enum loop_kind loop;

@@ -253,6 +253,14 @@ void server_query_events(struct server *server, struct event_query *query) {
     server->gathering->queries = query;
 }
 
+void server_send_errand(struct server *server, struct errand *errand) {
+    struct errand **last = &server->gathering->errands;
+    while (*last) /* in the order in which they came; few */
+        last = &(*last)->next;
+    *last = errand;
+    server->errands++;
+}
+
 static bool changes_catalog(const struct change *change) {
     return change->kind == CHANGE_POOL || change->kind == CHANGE_KEY || change->kind == CHANGE_RANK;
 }
@@ -313,13 +321,15 @@ void server_flush(struct server *server) {
     bool work = group->count || group->background.count || server->model->dirty || republish ||
                 !server->store_ok;
     if ((wait && !server->store_ok) || gather || !work) {
-        if (!group->queries)
+        if (!group->queries && !group->errands)
             return;
         /* Looking needs no working disk, and must not wait for one. */
         struct group *asking = group_new();
         asking->queries = group->queries;
+        asking->errands = group->errands;
         asking->only_queries = true;
         group->queries = NULL;
+        group->errands = NULL;
         group = asking;
     } else {
         server->gathering = group_new();
@@ -534,8 +544,18 @@ static void answer_queries(struct group *group) {
     }
 }
 
+static void answer_errands(struct server *server) {
+    for (struct errand *errand = committer_take_errands(server->committer), *next; errand;
+         errand = next) {
+        next = errand->next;
+        server->errands--;
+        admin_errand(errand);
+    }
+}
+
 void server_group_done(struct server *server) {
     struct group *group = committer_take(server->committer);
+    answer_errands(server);
     if (!group)
         return;
     server->now = moment_now();
@@ -545,6 +565,13 @@ void server_group_done(struct server *server) {
             group_failed(server, group);
         else
             group_succeeded(server, group);
+    }
+    if (group->broke_store && server->store_ok) {
+        log_error("the store failed; changes are refused, workers are served, trying again every "
+                  "second");
+        snprintf(server->store_problem, sizeof server->store_problem, "store: closed");
+        server->store_ok = false;
+        server->retry_mono = server->now.mono_ms;
     }
     server->trim_due |= is_bulky(group);
     answer_queries(group);

@@ -17,6 +17,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/io_uring.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
@@ -52,6 +53,8 @@ static const int ALLOWED[] = {
     SCMP_SYS(sendmsg),
     /* threads, signals, time, the end */
     SCMP_SYS(futex),
+    SCMP_SYS(set_robust_list), /* a thread for a backup */
+    SCMP_SYS(rseq),
     SCMP_SYS(sched_yield),
     SCMP_SYS(sched_getaffinity),
     SCMP_SYS(rt_sigaction),
@@ -109,6 +112,8 @@ static const int ALLOWED[] = {
     SCMP_SYS(getdents64),
     SCMP_SYS(mkdir),
     SCMP_SYS(mkdirat),
+    SCMP_SYS(link),
+    SCMP_SYS(linkat),
     SCMP_SYS(unlink),
     SCMP_SYS(unlinkat),
     SCMP_SYS(rename),
@@ -155,6 +160,9 @@ struct condition {
 #define ALL_BITS UINT64_MAX
 
 static const struct condition CONDITIONS[] = {
+    /* A thread of this process, not another process. Of clone3 a filter sees nothing: without it
+     * libc takes clone. */
+    { SCMP_SYS(clone), 0, CLONE_VM | CLONE_THREAD, CLONE_VM | CLONE_THREAD },
     { SCMP_SYS(socket), 0, INT_BITS, AF_UNIX },
     /* No code comes in: what look-ups need was loaded before (load_lookups). */
     { SCMP_SYS(mmap), 2, PROT_EXEC, 0 },

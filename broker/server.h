@@ -45,6 +45,7 @@ struct server {
     struct changeset happening; /* what a report or the clock is just changing */
     struct group *gathering;    /* the next group */
     bool committing;            /* a group is with the committer */
+    unsigned errands;           /* that somebody waits for */
     bool republish;             /* a catalog could not be renamed in, or a directory was wiped */
     bool reload;                /* SIGHUP: the next group checks the master key */
     bool store_ok;
@@ -87,6 +88,8 @@ void server_let_reports_in(struct server *server);
 void server_tick(struct server *server);
 /* Ask for events; answered by admin_events. Takes over the query. */
 void server_query_events(struct server *server, struct event_query *query);
+/* Have an errand carried out (taken over); answered by admin_errand. */
+void server_send_errand(struct server *server, struct errand *errand);
 /* Hand the gathered group over if the committer is free. */
 void server_flush(struct server *server);
 /* When server_flush wants to be called for what it holds back; INT64_MAX = nothing. */
@@ -102,6 +105,8 @@ void server_show_all(struct server *server);
 /* Bring everything up; logs why not. 0 or -errno. */
 int server_start(struct server *server);
 void server_shut_down(struct server *server);
+/* --restore: make the store of a backup and end. Logs what became of it. 0 or -errno. */
+int server_restore(struct server *server);
 /* SIGHUP: check the master key file, publish everything again. */
 void server_reload(struct server *server);
 /* Open, lock and remember $RUNTIME and $RUNTIME/pools; replaces what was open before. 0 or -errno.

@@ -204,14 +204,15 @@ static bool read_line(struct session *session) {
         give_up(session, "a line has more than 64 KiB");
         return false;
     }
-    char *line = take_line(session, (size_t)(end - data));
+    size_t length = (size_t)(end - data);
+    char *line = take_line(session, length);
     if (announces_payload(line, &session->payload_counted, &session->payload_length)) {
         begin_payload(session, line);
         return true;
     }
     if (line[strspn(line, " \t")])
         run(session, line, NULL, 0);
-    free(line);
+    mem_wipe_free(line, length); /* a secret may have been put where a command should stand */
     return true;
 }
 

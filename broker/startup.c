@@ -348,6 +348,31 @@ int server_start(struct server *server) {
     return 0;
 }
 
+int server_restore(struct server *server) {
+    const char *path = server->options.restore_file;
+    char problem[256] = "";
+    server->state_fd = server->state_lock_fd = -1;
+    protect_process(server);
+    /* O_NONBLOCK: a FIFO in the file's place must not hang it. */
+    int backup = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int error = backup < 0 ? -errno : open_state(server);
+    if (backup < 0)
+        log_error("cannot open the backup %s: %s", path, strerror(-error));
+    if (!error) {
+        struct store_options options = { .state_dir_fd = server->state_fd,
+                                         .master_key_file = server->options.master_key_file };
+        error = store_restore(&options, backup, problem);
+        if (error)
+            log_error("nothing was restored: %s", problem);
+        else
+            log_info("restored %s into %s", path, server->options.state_dir);
+    }
+    close_fd(&backup);
+    close_fd(&server->state_lock_fd);
+    close_fd(&server->state_fd);
+    return error;
+}
+
 void server_reload(struct server *server) {
     log_info("SIGHUP: publishing everything again");
     server->reload = true; /* the committer has the store: it checks the master key */
@@ -356,20 +381,27 @@ void server_reload(struct server *server) {
 
 enum { LAST_COMMIT_MS = 10000, LAST_TURNS = 2000 };
 
+static void wait_for_committer(struct server *server) {
+    struct pollfd ready = { .fd = server->commit_source.fd, .events = POLLIN };
+    if (poll(&ready, 1, LAST_COMMIT_MS) == 0) {
+        log_error("the disk does not answer; ending without its answer");
+        _exit(1); /* a thread that sits in fsync can't be joined */
+    }
+    server_group_done(server);
+}
+
 static void finish_commits(struct server *server) {
     /* What is already true (statuses that reports changed) and what was asked for goes to the disk.
      */
     for (int round = 0; round < 2 && server->committer && server->store_ok; round++) {
-        while (server->committing) {
-            struct pollfd ready = { .fd = server->commit_source.fd, .events = POLLIN };
-            if (poll(&ready, 1, LAST_COMMIT_MS) == 0) {
-                log_error("the disk does not answer; ending without its answer");
-                _exit(1); /* a thread that sits in fsync can't be joined */
-            }
-            server_group_done(server);
-        }
+        while (server->committing)
+            wait_for_committer(server);
         if (round == 0)
             server_flush(server);
+    }
+    while (server->errands) {
+        server_flush(server);
+        wait_for_committer(server);
     }
 }
 

@@ -36,8 +36,13 @@ static int check_identity(struct store *store, uint32_t *ret_format, char error[
 }
 
 static int open_vault(struct store *store, const unsigned char master[VAULT_KEY_SIZE],
-                      char error[256]) {
-    store->vault = vault_unwrap(master, store->wrapped);
+                      bool *ret_by_next, char error[256]) {
+    int rc = store_read_next_key(store);
+    if (rc < 0) {
+        snprintf(error, 256, "the store's next master key cannot be read; it was left as it is");
+        return rc;
+    }
+    store->vault = store_master_unwrap(store, master, ret_by_next);
     if (!store->vault) {
         snprintf(error, 256,
                  "the master key is not the one of this store; the store was left as it is");
@@ -52,9 +57,9 @@ static void note_boot(struct store *store) {
         store_boot_id(boot_id) && memcmp(boot_id, store->start.boot_id, sizeof(boot_id)) == 0;
 }
 
-static int open_existing(struct store *store, const unsigned char master[VAULT_KEY_SIZE],
-                         char error[256]) {
-    int rc = store_env_open(store, STORE_FILE, false);
+int store_open_file(struct store *store, const char *file,
+                    const unsigned char master[VAULT_KEY_SIZE], char error[256]) {
+    int rc = store_env_open(store, file, false);
     if (rc != 0) {
         bool foreign = rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE;
         snprintf(error, 256, "cannot open the store " STORE_FILE ": %s",
@@ -62,9 +67,10 @@ static int open_existing(struct store *store, const unsigned char master[VAULT_K
         return foreign ? -EUCLEAN : store_errno(rc);
     }
     uint32_t format;
+    bool by_next = false;
     rc = check_identity(store, &format, error);
     if (rc == 0)
-        rc = open_vault(store, master, error);
+        rc = open_vault(store, master, &by_next, error);
     if (rc < 0)
         return rc;
     rc = store_read_own(store);
@@ -83,8 +89,23 @@ static int open_existing(struct store *store, const unsigned char master[VAULT_K
             return rc;
         }
     }
+    rc = store_master_settle(store, by_next);
+    if (rc == -EINPROGRESS)
+        rc = 0;
+    if (rc < 0)
+        snprintf(error, 256, "cannot finish the rotation of the master key: %s", strerror(-rc));
     note_boot(store);
-    return 0;
+    return rc;
+}
+
+struct store *store_new(const struct store_options *options) {
+    struct store *store = mem_alloc(sizeof(*store));
+    store->dir_fd = options->state_dir_fd;
+    if (options->master_key_file)
+        store->master_key_file = mem_strdup(options->master_key_file);
+    store->events_kept = options->events_kept ? options->events_kept : STORE_EVENTS_DEFAULT;
+    store->faults = options->faults;
+    return store;
 }
 
 int store_open(struct store **ret_store, const struct store_options *options, char error[256]) {
@@ -94,18 +115,12 @@ int store_open(struct store **ret_store, const struct store_options *options, ch
     if (rc < 0)
         return rc;
 
-    struct store *store = mem_alloc(sizeof(*store));
-    store->dir_fd = options->state_dir_fd;
-    if (options->master_key_file)
-        store->master_key_file = mem_strdup(options->master_key_file);
-    store->events_kept = options->events_kept ? options->events_kept : STORE_EVENTS_DEFAULT;
-    store->faults = options->faults;
-
+    struct store *store = store_new(options);
     rc = store_master_read(store, !exists, master, error);
     if (rc == 0 && !exists)
         rc = store_create(store, master, error);
     if (rc == 0)
-        rc = open_existing(store, master, error);
+        rc = store_open_file(store, STORE_FILE, master, error);
     sodium_memzero(master, sizeof(master));
     if (rc < 0) {
         store_close(store);
@@ -140,21 +155,6 @@ int store_begin_start(struct store *store, uint64_t generation_floor, uint64_t *
         return rc;
     store->start = start;
     *ret_start = start.count;
-    return 0;
-}
-
-int store_check_master(struct store *store, char error[256]) {
-    unsigned char master[VAULT_KEY_SIZE];
-    int rc = store_master_read(store, false, master, error);
-    if (rc < 0)
-        return rc;
-    struct vault *vault = vault_unwrap(master, store->wrapped);
-    sodium_memzero(master, sizeof(master));
-    if (!vault) {
-        snprintf(error, 256, "the master key is no longer the one of this store");
-        return -EKEYREJECTED;
-    }
-    vault_free(vault);
     return 0;
 }
 
@@ -360,9 +360,16 @@ static int check_unchanged(struct store *store) {
     int rc = store_read_identity(store, &format, wrapped);
     if (rc < 0)
         return rc;
-    if (format != STORE_FORMAT || memcmp(wrapped, store->wrapped, sizeof(wrapped)) != 0)
+    /* A rotation that failed to be stored may have gone through after all. */
+    bool first = memcmp(wrapped, store->wrapped, sizeof(wrapped)) == 0;
+    bool next = store->next_key != NEXT_KEY_NONE &&
+                memcmp(wrapped, store->next_wrapped, sizeof(wrapped)) == 0;
+    if (format != STORE_FORMAT || (!first && !next))
         return -ESTALE;
-    rc = store_read_own(store);
+    memcpy(store->wrapped, wrapped, sizeof(wrapped));
+    rc = store_read_next_key(store);
+    if (rc == 0)
+        rc = store_read_own(store);
     bool same = rc == 0 && store->committed.groups == before.groups &&
                 store->committed.last_event == before.last_event &&
                 store->committed.next_id == before.next_id && store->start.count == start.count;

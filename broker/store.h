@@ -56,8 +56,33 @@ int store_open(struct store **ret_store, const struct store_options *options, ch
 int store_begin_start(struct store *store, uint64_t generation_floor, uint64_t *ret_start);
 struct store *store_close(struct store *store); /* NULL allowed; returns NULL */
 
-/* Does the master key file still open this store? 0, or -errno with a sentence. */
+/* Does the master key file still open this store? If it is the key that store_rotate_master was
+ * given, that one takes the former one's place. 0, or -errno with a sentence. */
 int store_check_master(struct store *store, char error[256]);
+
+/*
+ * Another master key. Without `given` a new one is made and its file put into the old one's place;
+ * the store holds the data key wrapped by both until that is durable. -EROFS with a sentence where
+ * the broker may not write the file. With `given` (from an operator who keeps the key) the store is
+ * opened by both from now on, until the new one is found in place (at a start, or by
+ * store_check_master). 0 or -errno with a sentence.
+ */
+int store_rotate_master(struct store *store, const unsigned char *given, char error[256]);
+
+/*
+ * A copy of everything that is committed, to a new file at an absolute path outside the state
+ * directory. _begin takes the copy (at the speed of memory: nothing waits for a disk) and _finish,
+ * which any thread may call and which frees the backup, gives it its checksum, syncs it and lets it
+ * appear under its name, whole. Nothing is ever overwritten: -EEXIST. 0 or -errno with a sentence.
+ */
+struct store_backup;
+int store_backup_begin(struct store *store, const char *path, struct store_backup **ret_backup,
+                       char error[256]);
+int store_backup_finish(struct store_backup *backup, uint64_t *ret_bytes, char error[256]);
+
+/* Make the store of a backup, where none is yet (-EEXIST): the master key must open it, and every
+ * byte and record must be what was written. Whole, or nothing. 0 or -errno with a sentence. */
+int store_restore(const struct store_options *options, int backup_fd, char error[256]);
 
 /* Everything, at start. Records are the callee's to keep (one reference each). Stops at the first
  * record that does not authenticate, and at a key without its rank or state: -EBADMSG with a

@@ -8,9 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "memory.h"
 
 enum {
     MAP_FIRST_BYTES = 16 << 20,
@@ -215,5 +218,51 @@ int store_txn_commit(struct store *store) {
     } else if (rc != MDB_MAP_FULL) {
         store_env_close(store);
     }
+    return rc;
+}
+
+/* ---- what was left behind ---- */
+
+enum { SCRUB_PIECE_BYTES = 1 << 20 }; /* whole pages, whatever their size */
+
+/* In the `have` bytes at `offset` of the file. How often, or -errno. */
+static int scrub_piece(int fd, uint64_t offset, const unsigned char *piece, size_t have,
+                       const void *bytes, size_t size) {
+    static const unsigned char NOTHING[VAULT_WRAPPED_SIZE];
+    const unsigned char *at = piece;
+    int count = 0;
+    assert(size <= sizeof(NOTHING));
+    while ((at = memmem(at, have - (size_t)(at - piece), bytes, size))) {
+        off_t place = (off_t)(offset + (uint64_t)(at - piece));
+        if (pwrite(fd, NOTHING, size, place) != (ssize_t)size)
+            return -EIO;
+        at += size;
+        count++;
+    }
+    return count;
+}
+
+static int scrub(int fd, uint64_t length, const void *bytes, size_t size) {
+    unsigned char *piece = mem_alloc(SCRUB_PIECE_BYTES);
+    int rc = 0, found = 0;
+    for (uint64_t at = 0; at < length && rc >= 0; at += SCRUB_PIECE_BYTES) {
+        ssize_t have = pread(fd, piece, SCRUB_PIECE_BYTES, (off_t)at);
+        rc = have < 0 ? -errno : scrub_piece(fd, at, piece, (size_t)have, bytes, size);
+        found += rc > 0 ? rc : 0;
+    }
+    free(piece);
+    if (rc >= 0 && found && fdatasync(fd) < 0)
+        rc = -errno;
+    return rc < 0 ? rc : 0;
+}
+
+int store_file_scrub(struct store *store, const void *bytes, size_t size) {
+    mdb_filehandle_t fd;
+    int rc = store->env && !store->txn ? mdb_env_get_fd(store->env, &fd) : EIO;
+    if (rc != 0)
+        return store_errno(rc);
+    rc = scrub(fd, store_size_bytes(store), bytes, size);
+    if (rc < 0)
+        store_env_close(store); /* as after a failed commit: the next fdatasync may lie */
     return rc;
 }

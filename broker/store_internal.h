@@ -5,15 +5,17 @@
  *   store_file.c    the LMDB file: environment, growth, commit
  *   store_record.c  one record: its LMDB key, sealing, opening
  *   store_meta.c    the store's own records: making a store, format and migrations, starts
- *   store_master.c  where the master key is
+ *   store_master.c  where the master key is, and how another one takes its place
  *   store_load.c    reading: everything at start, events later
+ *   store_backup.c  a copy of everything, and bringing it back
  *   store.c         opening, groups, reopening
  *
  * On disk: LMDB keys are fixed-width big-endian numbers (meta: item; pools: pool id; keys, ranks
  * and states: pool id, key id; events: sequence number). A value is its version (64 bits,
  * little-endian, from one counter for the whole store) and the sealed bytes of store_codec.h; the
- * vault's label is table, both numbers and version. In meta, format (32 bits) and data key (wrapped
- * by the master key) stand as they are: they must be readable before anything can be unsealed.
+ * vault's label is table, both numbers and version. In meta, format (32 bits), data key (wrapped by
+ * the master key) and next key (its origin, and the data key wrapped by another master key) stand
+ * as they are: they must be readable before anything can be unsealed.
  */
 #ifndef BROKER_STORE_INTERNAL_H
 #define BROKER_STORE_INTERNAL_H
@@ -39,7 +41,20 @@ enum store_table {
     TABLE_EVENTS = 5,
     TABLE_COUNT
 };
-enum store_meta_item { META_FORMAT = 1, META_DATA_KEY = 2, META_COUNTERS = 3, META_START = 4 };
+enum store_meta_item {
+    META_FORMAT = 1,
+    META_DATA_KEY = 2,
+    META_COUNTERS = 3,
+    META_START = 4,
+    META_NEXT_KEY = 5
+};
+
+/* A second wrap of the data key, by the master key that is to take the first one's place. */
+enum store_next_key {
+    NEXT_KEY_NONE = 0,
+    NEXT_KEY_OWN = 1,   /* the broker is putting its file in place: a crash has interrupted that */
+    NEXT_KEY_GIVEN = 2, /* an operator puts it in place, whenever that will be */
+};
 
 struct store {
     int dir_fd;
@@ -49,6 +64,8 @@ struct store {
 
     struct vault *vault;
     unsigned char wrapped[VAULT_WRAPPED_SIZE];
+    enum store_next_key next_key;
+    unsigned char next_wrapped[VAULT_WRAPPED_SIZE]; /* unless NEXT_KEY_NONE */
 
     MDB_env *env; /* NULL: broken, until store_reopen */
     MDB_dbi tables[TABLE_COUNT];
@@ -95,6 +112,11 @@ void store_txn_abort(struct store *store);
  * transaction is gone; any other failure closes the environment. */
 int store_txn_commit(struct store *store);
 
+/* Overwrite what no tree holds any more, neither the last commit's nor the one's before: LMDB
+ * leaves it in free pages. `bytes` must be within one page. 0 or -errno, and then the environment
+ * is closed. */
+int store_file_scrub(struct store *store, const void *bytes, size_t size);
+
 /* ---- store_record.c ---- */
 
 /* How many bytes of the file a record of so many plain bytes may take. */
@@ -121,6 +143,7 @@ int store_create(struct store *store, const unsigned char master[VAULT_KEY_SIZE]
 /* The format of an open environment, and its wrapped data key. 0 or -errno. */
 int store_read_identity(struct store *store, uint32_t *ret_format,
                         unsigned char ret_wrapped[VAULT_WRAPPED_SIZE]);
+int store_read_next_key(struct store *store);
 int store_read_own(struct store *store); /* counters and start, into committed and start */
 
 /* In the write transaction: what is staged. LMDB's return code. */
@@ -128,6 +151,13 @@ int store_put_counters(struct store *store);
 
 /* A durable write of the counters, and of `start` if it is not NULL. 0 or -errno. */
 int store_write_own(struct store *store, const struct store_start *start);
+
+/* A durable change of what stands as it is: the data key as store->wrapped has it, and the next one
+ * as store->next_key says. 0 or -errno. */
+int store_write_wraps(struct store *store);
+
+/* STORE_NEW_FILE becomes the store, durably. 0 or -errno. */
+int store_put_in_place(int dir_fd);
 
 /* From format `from` to `to`, in one transaction: steps[f] takes the store from f to f + 1, within
  * store->txn; a NULL step does not exist. 0 or -errno. */
@@ -144,5 +174,25 @@ bool store_boot_id(unsigned char ret_boot_id[STORE_BOOT_ID_SIZE]);
  * with a sentence. */
 int store_master_read(struct store *store, bool may_make, unsigned char master[VAULT_KEY_SIZE],
                       char error[256]);
+
+/* The vault that `master` opens, as wrapped or as the next key; NULL = neither. */
+struct vault *store_master_unwrap(const struct store *store,
+                                  const unsigned char master[VAULT_KEY_SIZE], bool *ret_by_next);
+
+/* The master key in place opened the store: finish what a rotation began. `by_next`: it is the next
+ * key, so the former one goes. 0 or -errno; -EINPROGRESS: both stay, because the file can't be
+ * synced.
+ */
+int store_master_settle(struct store *store, bool by_next);
+
+/* ---- store.c ---- */
+
+/* Nothing is open yet; store_close frees it. */
+struct store *store_new(const struct store_options *options);
+
+/* Open a file of the state directory as the store: identity, vault, the store's own records. 0 or
+ * -errno with a sentence. */
+int store_open_file(struct store *store, const char *file,
+                    const unsigned char master[VAULT_KEY_SIZE], char error[256]);
 
 #endif

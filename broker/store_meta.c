@@ -59,6 +59,44 @@ static int put_format(struct store *store, uint32_t format) {
     return put_plain(store, META_FORMAT, bytes, sizeof(bytes));
 }
 
+/* Absent in most stores. */
+int store_read_next_key(struct store *store) {
+    unsigned char bytes[1 + VAULT_WRAPPED_SIZE] = { 0 };
+    MDB_txn *txn;
+    int rc = store_errno(mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn));
+    if (rc < 0)
+        return rc;
+    rc = get_plain(store, txn, META_NEXT_KEY, bytes, sizeof(bytes));
+    mdb_txn_abort(txn);
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    store->next_key = rc == -ENOENT ? NEXT_KEY_NONE : bytes[0];
+    if (rc == 0)
+        memcpy(store->next_wrapped, bytes + 1, VAULT_WRAPPED_SIZE);
+    return 0;
+}
+
+static int put_wraps(struct store *store) {
+    int rc = put_plain(store, META_DATA_KEY, store->wrapped, sizeof(store->wrapped));
+    if (rc != 0 || store->next_key == NEXT_KEY_NONE)
+        return rc != 0 ? rc : store_delete(store, TABLE_META, META_NEXT_KEY, 0);
+    unsigned char bytes[1 + VAULT_WRAPPED_SIZE] = { (unsigned char)store->next_key };
+    memcpy(bytes + 1, store->next_wrapped, VAULT_WRAPPED_SIZE);
+    return put_plain(store, META_NEXT_KEY, bytes, sizeof(bytes));
+}
+
+int store_write_wraps(struct store *store) {
+    int rc = store_txn_begin(store, 0);
+    if (rc == 0)
+        rc = put_wraps(store);
+    if (rc == 0)
+        rc = store_put_counters(store);
+    if (rc == 0)
+        rc = store_txn_commit(store);
+    store_txn_abort(store);
+    return store_errno(rc);
+}
+
 int store_read_identity(struct store *store, uint32_t *ret_format,
                         unsigned char ret_wrapped[VAULT_WRAPPED_SIZE]) {
     unsigned char bytes[FORMAT_SIZE] = { 0 };
@@ -165,7 +203,7 @@ static int fill_new(struct store *store) {
     return rc;
 }
 
-static int put_in_place(int dir_fd) {
+int store_put_in_place(int dir_fd) {
     if (renameat(dir_fd, STORE_NEW_FILE, dir_fd, STORE_FILE) < 0)
         return -errno;
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -189,7 +227,7 @@ int store_create(struct store *store, const unsigned char master[VAULT_KEY_SIZE]
         store->vault = vault_free(store->vault);
     }
     if (rc == 0)
-        rc = put_in_place(store->dir_fd);
+        rc = store_put_in_place(store->dir_fd);
     if (rc < 0)
         snprintf(error, 256, "cannot make the store " STORE_FILE ": %s", strerror(-rc));
     return rc;

@@ -1,6 +1,6 @@
 /*
  * The vault: sealing and opening of records, and the master key's file. Called by the store only.
- * It never writes a key anywhere but to a new master key file, and never keeps the master key.
+ * It never writes a key anywhere but to a new master key file, and never keeps a master key.
  */
 #include "vault.h"
 
@@ -84,8 +84,8 @@ static ssize_t read_all(int fd, unsigned char *buffer, size_t size) {
     return (ssize_t)length;
 }
 
-static int decode_master(const unsigned char *bytes, size_t length,
-                         unsigned char master[VAULT_KEY_SIZE]) {
+int vault_decode_master(const void *data, size_t length, unsigned char master[VAULT_KEY_SIZE]) {
+    const unsigned char *bytes = data;
     if (length == VAULT_KEY_SIZE) {
         memcpy(master, bytes, VAULT_KEY_SIZE);
         return 0;
@@ -144,7 +144,7 @@ int vault_read_master(const char *path, bool credential, unsigned char master[VA
     int rc = check_master_file(fd, path, credential, error);
     if (rc == 0) {
         ssize_t length = read_all(fd, bytes, sizeof(bytes));
-        rc = length < 0 ? (int)length : decode_master(bytes, (size_t)length, master);
+        rc = length < 0 ? (int)length : vault_decode_master(bytes, (size_t)length, master);
         if (length < 0)
             snprintf(error, 256, "cannot read the master key %.160s: %s", path, strerror(-rc));
         else if (rc < 0)
@@ -196,33 +196,75 @@ static int write_new_file(const char *path, const char *bytes, size_t length) {
     return rc;
 }
 
-/* Written under another name and linked into place: a crash leaves either no master key or a whole
- * one, never half of one that every later start would refuse. link, not rename: it never replaces
- * a key that is there. */
-int vault_make_master(const char *path, unsigned char master[VAULT_KEY_SIZE]) {
+static int path_aside(const char *path, char aside[PATH_MAX]) {
+    int length = snprintf(aside, PATH_MAX, "%s.new", path);
+    return length < 0 || length >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+int vault_make_master_aside(const char *path, unsigned char master[VAULT_KEY_SIZE]) {
     ready();
-    char temporary[PATH_MAX];
-    if ((size_t)snprintf(temporary, sizeof(temporary), "%s.new", path) >= sizeof(temporary))
-        return -ENAMETOOLONG;
-    if (unlink(temporary) < 0 && errno != ENOENT)
-        return -errno;
+    char aside[PATH_MAX];
+    int rc = path_aside(path, aside);
+    if (rc == 0 && unlink(aside) < 0 && errno != ENOENT)
+        rc = -errno;
+    if (rc < 0)
+        return rc;
 
     unsigned char key[VAULT_KEY_SIZE];
     char text[HEX_SIZE + 2];
     randombytes_buf(key, sizeof(key));
     sodium_bin2hex(text, sizeof(text), key, sizeof(key));
     text[HEX_SIZE] = '\n';
+    rc = write_new_file(aside, text, HEX_SIZE + 1);
+    if (rc == 0)
+        memcpy(master, key, sizeof(key));
+    else
+        unlink(aside);
+    sodium_memzero(key, sizeof(key));
+    sodium_memzero(text, sizeof(text));
+    return rc;
+}
 
-    int rc = write_new_file(temporary, text, HEX_SIZE + 1);
-    if (rc == 0 && link(temporary, path) < 0)
+int vault_replace_master(const char *path) {
+    char aside[PATH_MAX];
+    int rc = path_aside(path, aside);
+    return rc < 0 ? rc : rename(aside, path) < 0 ? -errno : 0;
+}
+
+void vault_drop_master_aside(const char *path) {
+    char aside[PATH_MAX];
+    if (path_aside(path, aside) == 0)
+        unlink(aside);
+}
+
+int vault_sync_master(const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    int rc = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return rc < 0 ? rc : sync_directory_of(path);
+}
+
+/* Written under another name and linked into place: a crash leaves either no master key or a whole
+ * one, never half of one that every later start would refuse. link, not rename: it never replaces
+ * a key that is there. */
+int vault_make_master(const char *path, unsigned char master[VAULT_KEY_SIZE]) {
+    char aside[PATH_MAX];
+    unsigned char key[VAULT_KEY_SIZE];
+    int rc = path_aside(path, aside);
+    if (rc == 0)
+        rc = vault_make_master_aside(path, key);
+    if (rc < 0)
+        return rc;
+    if (link(aside, path) < 0)
         rc = -errno;
-    unlink(temporary);
+    unlink(aside);
     if (rc == 0)
         rc = sync_directory_of(path);
     if (rc == 0)
         memcpy(master, key, sizeof(key));
     sodium_memzero(key, sizeof(key));
-    sodium_memzero(text, sizeof(text));
     return rc;
 }
 
@@ -254,6 +296,11 @@ struct vault *vault_unwrap(const unsigned char master[VAULT_KEY_SIZE],
     return vault;
 }
 
+void vault_wrap(const struct vault *vault, const unsigned char master[VAULT_KEY_SIZE],
+                unsigned char ret_wrapped[VAULT_WRAPPED_SIZE]) {
+    seal(master, WRAP_LABEL, sizeof(WRAP_LABEL), vault->data_key, VAULT_KEY_SIZE, ret_wrapped);
+}
+
 struct vault *vault_free(struct vault *vault) {
     if (vault) {
         sodium_free(vault->data_key); /* makes it writable again and wipes it */
@@ -262,15 +309,15 @@ struct vault *vault_free(struct vault *vault) {
     return NULL;
 }
 
-void vault_seal(struct vault *vault, const struct vault_label *label, const void *plain,
+void vault_seal(const struct vault *vault, const struct vault_label *label, const void *plain,
                 size_t length, unsigned char *sealed) {
     unsigned char bytes[LABEL_SIZE];
     encode_label(label, bytes);
     seal(vault->data_key, bytes, sizeof(bytes), plain, length, sealed);
 }
 
-bool vault_open(struct vault *vault, const struct vault_label *label, const unsigned char *sealed,
-                size_t sealed_length, void *plain) {
+bool vault_open(const struct vault *vault, const struct vault_label *label,
+                const unsigned char *sealed, size_t sealed_length, void *plain) {
     unsigned char bytes[LABEL_SIZE];
     encode_label(label, bytes);
     return unseal(vault->data_key, bytes, sizeof(bytes), sealed, sealed_length, plain);

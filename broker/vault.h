@@ -4,8 +4,8 @@
  * live in guarded memory (sodium_malloc: not dumped, locked where allowed, wiped when freed).
  *
  * The associated data binds a record to its table, pool, key id and version, so that sealed records
- * can not be swapped or renamed inside the store. Threads: sealing and opening are safe from any
- * one thread at a time.
+ * can not be swapped or renamed inside the store. Threads: sealing and opening only read the vault
+ * and are safe from any thread.
  */
 #ifndef BROKER_VAULT_H
 #define BROKER_VAULT_H
@@ -42,6 +42,18 @@ int vault_read_master(const char *path, bool credential, unsigned char master[VA
  * -errno. */
 int vault_make_master(const char *path, unsigned char master[VAULT_KEY_SIZE]);
 
+/* The same decoding for a key that comes another way: 64 hex digits and an optional newline, or 32
+ * raw bytes. 0 or -EINVAL. */
+int vault_decode_master(const void *bytes, size_t length, unsigned char master[VAULT_KEY_SIZE]);
+
+/* Write a new master key beside the one at `path`, as `path`.new (0600, fsynced; one that a crash
+ * left is replaced), and then put it into its place. The directory is not synced. 0 or -errno. */
+int vault_make_master_aside(const char *path, unsigned char master[VAULT_KEY_SIZE]);
+int vault_replace_master(const char *path);
+void vault_drop_master_aside(const char *path);
+/* Make sure that the file that stands at `path` now is the one after a crash, too. */
+int vault_sync_master(const char *path);
+
 /* A vault with a fresh data key; its wrapped form is written to `ret_wrapped`. */
 struct vault *vault_new(const unsigned char master[VAULT_KEY_SIZE],
                         unsigned char ret_wrapped[VAULT_WRAPPED_SIZE]);
@@ -49,13 +61,16 @@ struct vault *vault_new(const unsigned char master[VAULT_KEY_SIZE],
 /* A vault from a stored wrapped data key; NULL if `master` is not the key that wrapped it. */
 struct vault *vault_unwrap(const unsigned char master[VAULT_KEY_SIZE],
                            const unsigned char wrapped[VAULT_WRAPPED_SIZE]);
+/* The vault's data key, wrapped by another master key. */
+void vault_wrap(const struct vault *vault, const unsigned char master[VAULT_KEY_SIZE],
+                unsigned char ret_wrapped[VAULT_WRAPPED_SIZE]);
 struct vault *vault_free(struct vault *vault); /* returns NULL */
 
 /* sealed must have room for length + VAULT_OVERHEAD. */
-void vault_seal(struct vault *vault, const struct vault_label *label, const void *plain,
+void vault_seal(const struct vault *vault, const struct vault_label *label, const void *plain,
                 size_t length, unsigned char *sealed);
 /* plain must have room for sealed_length - VAULT_OVERHEAD. False: does not authenticate. */
-bool vault_open(struct vault *vault, const struct vault_label *label, const unsigned char *sealed,
-                size_t sealed_length, void *plain);
+bool vault_open(const struct vault *vault, const struct vault_label *label,
+                const unsigned char *sealed, size_t sealed_length, void *plain);
 
 #endif

@@ -40,9 +40,11 @@ static const char *const grammar[] = {
     "order keys POOL KEY*",
     "export POOL secrets=yes",
     "import POOL mode=create|mode=merge|mode=replace dry-run if-revision=",
+    "backup ANY",
+    "rotate master-key given",
     "watch pool=POOL since=",
-    ("help show|add|set|delete|enable|disable|move|order|export|import|watch|current|"
-     "exec"),
+    ("help show|add|set|delete|enable|disable|move|order|export|import|backup|rotate|watch|"
+     "current|exec"),
     "current POOL --reveal",
     "exec POOL --",
     "quit",

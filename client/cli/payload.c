@@ -25,6 +25,8 @@ enum cli_payload_kind cli_payload_kind(char *const *words, size_t count) {
         return count >= 3 && (strcmp(words[1], "pool") == 0 || strcmp(words[1], "key") == 0)
                    ? CLI_PAYLOAD_SECRET
                    : CLI_PAYLOAD_NONE;
+    if (strcmp(words[0], "rotate") == 0 && count >= 3)
+        return CLI_PAYLOAD_SECRET;
     if (strcmp(words[0], "set") == 0 && strcmp(words[1], "key") == 0) {
         for (size_t i = 2; i < count; i++) {
             if (strncmp(words[i], "config=", 7) == 0)
