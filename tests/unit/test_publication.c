@@ -327,8 +327,7 @@ Test(publication, a_catalog_counts_when_it_is_announced_and_the_old_one_is_retir
     cr_assert_eq(pub.retired_catalog, 0, "no catalog, nothing to retire");
 }
 
-/* Found by the model (tests/model/board.pml): each kill at the wrong moment left a file with every
- * key in it, for ever. */
+/* Each kill at the wrong moment left a file with every key in it, for ever. */
 Test(publication, catalogs_that_a_killed_broker_left_go_with_the_first_announcement) {
     begin(1);
     char shown[64], unannounced[64], next[64];
