@@ -18,7 +18,7 @@
 #include "timetext.h"
 
 /* What may be done before reports are let in: some tens of microseconds each. */
-enum { KEYS_AT_A_TIME = 8, NAMES_AT_A_TIME = 128, BYTES_AT_A_TIME = 16 * 1024 };
+enum { KEYS_AT_A_TIME = 2, NAMES_AT_A_TIME = 64, BYTES_AT_A_TIME = 4 * 1024 };
 
 enum import_mode { IMPORT_CREATE, IMPORT_MERGE, IMPORT_REPLACE };
 
