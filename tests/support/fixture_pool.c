@@ -127,10 +127,7 @@ kb_reader *fixture_pool_reader(const struct fixture_pool *fixture) {
     return reader;
 }
 
-/* Records are immutable in the broker; here tests change them, so what was made of them goes. */
 void fixture_pool_build(struct fixture_pool *fixture) {
-    for (uint32_t i = 0; i < fixture->count; i++)
-        fixture->keys[i]->leaf = catalog_leaf_free(fixture->keys[i]->leaf);
     struct catalog_source source = { .pool = fixture->pool,
                                      .keys = fixture->keys,
                                      .key_count = fixture->count,
@@ -138,6 +135,10 @@ void fixture_pool_build(struct fixture_pool *fixture) {
                                      .version = ++fixture->version };
     must(catalog_build(&source, fixture->dir_fd, &fixture->built) == 0, "catalog_build");
     must(catalog_publish(fixture->dir_fd, fixture->version) == 0, "catalog_publish");
+    /* Records are immutable in the broker; here tests change them, so what was made of them goes.
+     */
+    for (uint32_t i = 0; i < fixture->count; i++)
+        fixture->keys[i]->leaf = catalog_leaf_free(fixture->keys[i]->leaf);
 }
 
 void fixture_pool_publish(struct fixture_pool *fixture) {
