@@ -56,7 +56,8 @@ BENCH_COMMON := $(filter-out $(BENCH_MAIN),$(wildcard bench/*.c))
 including = $(if $(TEST_SRC),$(shell grep -lE '^\#include "(([./]*/)?$(1)/[a-z_]+\.h|($(subst $(space),|,$(notdir $(wildcard $(1)/*.h))))")' $(TEST_SRC)))
 CLIENT_TESTS := $(call including,client)
 CLI_TESTS := $(call including,client/cli)
-ALL_SRC := $(BROKER_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC) $(DEMO_SRC) $(STANDIN_SRC) \
+CAMPAIGN_SRC := $(wildcard tests/campaign/*.c)
+ALL_SRC := $(CAMPAIGN_SRC) $(BROKER_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC) $(DEMO_SRC) $(STANDIN_SRC) \
            $(SUPPORT_SRC) $(PRELOAD_SRC) $(TEST_SRC) $(FUZZ_SRC) $(FUZZ_COMMON) $(BENCH_MAIN) $(BENCH_COMMON) \
            $(wildcard tests/support/tsan_main.c)
 ALL_HEADERS := $(sort $(wildcard include/*.h include/*/*.h broker/*.h broker/*/*.h client/*.h \
@@ -71,7 +72,7 @@ DEB_TEST := libcriterion-dev libmicrohttpd-dev
 # What the bench compares with. It builds without, and says what it could not measure.
 DEB_BENCH := redis-server libhiredis-dev memcached libmemcached-dev gnuplot-nox valgrind
 PEER_PC := hiredis libmemcached
-DEB_CI := clang clang-tidy clang-format clang-tools cppcheck libclang-rt-14-dev
+DEB_CI := clang clang-tidy clang-format clang-tools cppcheck libclang-rt-14-dev spin
 
 # pkg-config is asked when a recipe first needs the answer: `make deps` may install it before.
 lazy = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
@@ -329,6 +330,9 @@ CAMPAIGNS := $(patsubst tests/campaign/%.sh,%,$(wildcard tests/campaign/*.sh))
 campaign-kill: $(addprefix build/tests/process/,test_kill test_steps)
 campaign-disk: $(addprefix build/tests/,unit/test_store_flips unit/test_reader_flips process/test_damaged_board \
   process/test_steps process/test_disk process/test_runtime_wiped)
+build/campaign/stress: $(call objects,plain,tests/campaign/stress.c) build/libkeybroker.a build/obj/plain/libbroker.a
+	$(call link,plain,$(BROKER_LIBS) $(CLIENT_LIBS))
+campaign-stress: build/campaign/stress
 campaigns: $(CAMPAIGNS:%=campaign-%) ## every campaign at the size that CI runs
 $(CAMPAIGNS:%=campaign-%): campaign-%: tests/campaign/%.sh $(PROGRAMS_plain) $(HELPERS_plain)
 	$(Q)KEYBROKER_BUILD=$(CURDIR)/build KEYBROKER_VARIANT=plain \
