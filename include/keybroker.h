@@ -279,8 +279,8 @@ KB_API uint64_t kb_recovers_in_ms(kb_reader *reader);
 /*
  * Sleep until something in the pool changed since this reader last looked, or a deadline of the
  * current choice passed (1), or `timeout_ms` passed (0); a negative timeout waits for ever, 0 only
- * looks. Returns 0 early when a signal handler ran. The only call that sleeps. About once a second it
- * also looks whether the board is still the pool's (its directory may have been wiped).
+ * looks. Returns 0 early when a signal handler ran. The only call that sleeps. About once a second
+ * it also looks whether the board is still the pool's (its directory may have been wiped).
  */
 KB_API int kb_wait(kb_reader *reader, int timeout_ms);
 
