@@ -299,7 +299,7 @@ static bool check_page(struct inspection *file, struct tree *tree, uint64_t numb
     if (!file->levels[level])
         file->levels[level] = mem_alloc(file->page_size);
     unsigned char *page = file->levels[level];
-    unsigned count;
+    unsigned count = 0;
     if (!claim(file, number, 1) || !read_at(file, number, page, file->page_size) ||
         !check_layout(file, page, number, &count))
         return false;

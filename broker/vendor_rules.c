@@ -109,8 +109,7 @@ static const char *const COHERE[] = {
  * telling, and a 429 is sent before a prompt is looked at. */
 static const char *const XAI[] = {
     "400 message=\"Incorrect API key*\" invalid key",
-    "429 message=\"either used all available credits or reached its monthly spending limit\" "
-    "quota account",
+    "429 message=\"either used all available credits or reached its monthly\" quota account",
     "403 permission",
     ACCOUNT_LIMITS_END,
 };

@@ -14,7 +14,7 @@
 #include <sodium.h>
 
 #include "broker/admin.h"
-#include "broker/keyconfig.h"
+#include "broker/catalog_leaf.h"
 #include "broker/log.h"
 #include "broker/store_codec.h"
 #include "tests/support/model_fixture.h"
@@ -40,6 +40,11 @@ static struct admin *the_admin;
 /* ---- time ---- */
 
 struct moment moment_now(void) {
+    return rig.now;
+}
+
+struct moment moment_at(uint64_t mono_ns) {
+    (void)mono_ns; /* moment_mono_ns's */
     return rig.now;
 }
 
@@ -225,6 +230,25 @@ int store_check_master(struct store *store, char error[256]) {
     return 0;
 }
 
+/* It has neither a file nor keys. */
+int store_rotate_master(struct store *store, const unsigned char *given, char error[256]) {
+    (void)store, (void)given;
+    snprintf(error, 256, "this store has no master key");
+    return -EPERM;
+}
+
+int store_backup_begin(struct store *store, const char *path, struct store_backup **ret_backup,
+                       char error[256]) {
+    (void)store, (void)path, (void)ret_backup;
+    snprintf(error, 256, "this store has no file");
+    return -EPERM;
+}
+
+int store_backup_finish(struct store_backup *backup, uint64_t *ret_bytes, char error[256]) {
+    (void)backup, (void)ret_bytes, (void)error;
+    return -EPERM;
+}
+
 struct store *store_close(struct store *store) {
     size_t i = 0;
     for (void *state; (state = map_next(&store->states, &i));)
@@ -256,10 +280,13 @@ int catalog_build(const struct catalog_source *source, int pool_dir_fd,
                   struct catalog_built *ret_built) {
     (void)pool_dir_fd;
     for (uint32_t i = 0; i < source->key_count; i++) {
-        const struct keyconfig_handout *handout =
-            keyconfig_handout_of(source->keys[i], source->pool);
-        must(handout->api_key[0] && handout->base_url && handout->environment);
-        for (const char *at = handout->auth_header; *at; at++)
+        const struct kb_catalog_key *key =
+            catalog_leaf_of(source->keys[i], source->pool,
+                            catalog_label_hash(source->pool->base_url))
+                ->key;
+        const char *record = (const char *)key;
+        must(record[key->api_key] && key->base_url && record[key->size - 1] == '\0');
+        for (const char *at = record + key->auth_header; *at; at++)
             must(*at >= ' ' && *at <= '~');
     }
     *ret_built = (struct catalog_built){ .version = source->version,
@@ -615,7 +642,6 @@ void rig_begin(void) {
         .store_ok = true,
         .report_connections = 8,
     };
-    TAILQ_INIT(&rig.server.report_peers);
     model_loaded(rig.server.model, 1, true, server_next_generation(&rig.server), rig.now);
     make_pools();
 }
@@ -651,5 +677,6 @@ void rig_end(void) {
     server->committer = committer_free(server->committer);
     server->gathering = group_free(server->gathering);
     map_deinit(&server->outlets);
+    map_deinit(&server->report_users);
     changeset_deinit(&server->happening);
 }

@@ -410,7 +410,7 @@ TEST_BOTH_LOOPS(failover, a_longer_cooling_publishes_no_new_catalog) {
     kb_ticket ticket = kb_current(reader)->ticket;
     kb_report(reader, ticket, KB_RATE, 10000);
     expect_status(peer, "main", "k0", "cooling");
-    const char *find = scene_text("ls %s/pools/main", b->runtime_dir);
+    const char *find = scene_text("ls %s/pools/main/catalog.* | tail -n 1", b->runtime_dir);
     char before[512] = "", after[512] = "";
     FILE *list = popen(find, "r");
     cr_assert(list && fread(before, 1, sizeof before - 1, list) > 0);

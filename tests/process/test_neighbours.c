@@ -420,10 +420,10 @@ TEST_BOTH_LOOPS(neighbours, what_is_planted_in_the_runtime_directory_is_not_foll
         "pools",
         "pools/main",
         "pools/stranger",
-        "pools/main/" KB_BOARD_FILE,
+        "pools/main/board.1",
         "pools/main/report.sock",
         "pools/main/catalog.1.0000000000000001",
-        "pools/main/." KB_BOARD_FILE ".new",
+        "pools/main/.board.1.new",
         "pools/main/stranger",
         NULL,
     };

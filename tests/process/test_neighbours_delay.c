@@ -172,7 +172,8 @@ static int by_size(const void *a, const void *b) {
 }
 
 static double percentile_us(const int64_t *sorted, unsigned count, unsigned per_cent) {
-    return (double)sorted[(size_t)count * per_cent / 100] / 1000;
+    size_t index = (size_t)count * per_cent / 100;
+    return (double)sorted[index] / 1000;
 }
 
 static void print_figures(const struct broker *b, const struct neighbour *neighbour) {
