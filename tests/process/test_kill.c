@@ -165,7 +165,8 @@ Test(kill, nothing_acknowledged_is_lost_and_no_reader_notices, .fini = scene_end
            count, test->killed_at_birth, (unsigned long long)test->crowd.acknowledged, ONLOOKERS,
            (unsigned long long)looks, (unsigned long long)reports);
     fflush(stdout);
-    cr_assert_gt(reports, 0);
+    cr_assert(reports > 0 || scene_sanitized(),
+              "a sanitized one may be killed before it hears any");
     cr_assert_gt(test->crowd.acknowledged, count);
     cr_assert_eq(broker_stop(test->broker), 0);
     for (unsigned i = 0; i < ONLOOKERS; i++)
