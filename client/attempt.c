@@ -143,7 +143,7 @@ static const kb_key *next_unpinned(kb_reader *reader, struct permit *permit) {
 /* Whatever this call found, kb_current must speak for itself again. */
 static const kb_key *fail(kb_reader *reader, int error) {
     reader->error = error;
-    reader->fast_generation = KBI_NEVER;
+    kbi_reader_watch(reader, KBI_NEVER);
     return NULL;
 }
 

@@ -244,10 +244,13 @@ void kbi_choose(kb_reader *reader, uint64_t generation, bool moved, const struct
 /* ---- reader.c: the reader itself ---- */
 
 struct kb_reader {
-    /* What the hot path reads. Detached readers watch a word of the library's own. */
-    const _Atomic uint64_t *generation;
-    uint64_t fast_generation; /* KBI_NEVER, which no board reaches: always look closer */
-    const kb_key *choice;     /* NULL = none */
+    /* What the hot path reads. Who must look closer every time watches a word of the library's own
+     * that never matches, whatever a damaged board says. */
+    const _Atomic uint64_t *watched;
+    uint64_t fast_generation;
+    const kb_key *choice; /* NULL = none */
+
+    const _Atomic uint64_t *generation; /* the board's; of a detached reader the library's word */
 
     /* What the choice was made from and how long it holds. */
     uint64_t seen_generation;   /* the first that was read */
@@ -279,6 +282,10 @@ struct kb_reader {
 };
 
 _Static_assert(offsetof(struct kb_reader, valid_until_ms) < 64, "the hot path is one cache line");
+
+/* From now on kb_current hands the choice out while the board is at `generation`; KBI_NEVER: looks
+ * closer every time. */
+void kbi_reader_watch(kb_reader *reader, uint64_t generation);
 
 /* Bring board and catalog up to date, as far as possible, without touching keys that the caller
  * holds. Returns 0 or why there is no catalog at all; the generation is the first that was read. */

@@ -110,6 +110,17 @@ Test(reader, an_expired_key_is_never_handed_out) {
     cr_assert_gt(before, 0);
 }
 
+/* All ones is also how a reader says "never the same". */
+Test(reader, a_damaged_generation_does_not_pass_for_an_answer_that_holds) {
+    fixture.keys[0]->expires_at_ms = wall_ms() + 30;
+    fixture_pool_publish(&fixture);
+    cr_assert_eq(current_id(), 1);
+    atomic_store(&fixture.board.shared->generation, UINT64_MAX);
+    cr_assert_eq(current_id(), 1);
+    fixture_sleep_ms(60);
+    cr_assert_eq(current_id(), 2);
+}
+
 Test(reader, an_expired_key_does_not_come_back_with_its_recovery) {
     fixture.keys[0]->expires_at_ms = wall_ms() - 1;
     fixture_pool_publish(&fixture);
