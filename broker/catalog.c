@@ -41,8 +41,14 @@
 enum {
     CATALOG_MODE = 0640,
     FILE_NAME_SIZE = 64,
-    PAGES_SPARE = 64,
-    LMDB_NODE_BYTES = 24, /* what a page holds besides a record: header, key, index */
+
+    /* How LMDB lays records out (mdb.c: PAGEHDRSZ, NODESIZE, me_nodemax): what a page holds besides
+     * its nodes, a node besides its record (header, key, index). A record that leaves no room for
+     * another node has pages of its own, and a pointer to them as its node. */
+    LMDB_PAGE_HEAD_BYTES = 16,
+    LMDB_NODE_BYTES = 18,
+    LMDB_POINTER_BYTES = 8,
+    PAGES_SPARE = 16, /* meta pages, root pages */
 };
 
 _Static_assert((int)STRATEGY_PRIORITY == (int)KB_CATALOG_PRIORITY, "copied as a number");
@@ -80,6 +86,11 @@ static size_t rules_bytes(const struct pool_record *pool) {
     return bytes;
 }
 
+static size_t pool_bytes(const struct pool_record *pool) {
+    return sizeof(struct kb_catalog_pool) + strlen(pool->name) + 1 + strlen(pool->vendor) + 1 +
+           rules_bytes(pool);
+}
+
 static void write_rules(char *end, const struct pool_record *pool) {
     const char *const *lines = vendor_rules(vendor_find(pool->vendor));
     if (*pool->rules)
@@ -88,16 +99,71 @@ static void write_rules(char *end, const struct pool_record *pool) {
         end = stpcpy(stpcpy(end, lines[i]), lines[i + 1] ? "\n" : "");
 }
 
-/* Room for everything: appended pages are full but for a record that did not fit any more, and long
- * records have pages of their own. The map is address space only; readers map no more than the
- * file. */
-static size_t map_bytes(const struct catalog_source *source, size_t key_bytes) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t bytes = key_bytes + source->key_count * sizeof(struct kb_catalog_entry);
-    bytes += rules_bytes(source->pool) + strlen(source->pool->name) + strlen(source->pool->vendor);
-    return (3 * bytes / page + PAGES_SPARE) * page;
+/* A key on its way into the file, where records stand in order of id. */
+struct ranked {
+    uint64_t id;
+    uint32_t position;
+    const struct catalog_leaf *leaf;
+};
+
+static int by_id(const void *left, const void *right) {
+    const struct ranked *a = left, *b = right;
+    return a->id < b->id ? -1 : a->id > b->id;
 }
 
+/* All keys in order of id. The caller frees. */
+static struct ranked *rank_keys(const struct catalog_source *source) {
+    uint64_t pool_url = catalog_label_hash(source->pool->base_url), last_id = 0;
+    struct ranked *ranked = mem_resize(NULL, source->key_count, sizeof *ranked);
+    bool ascending = true;
+    for (uint32_t i = 0; i < source->key_count; i++) {
+        struct key_record *key = source->keys[i];
+        assert(key->id != 0 && key->id <= KB_KEY_ID_MAX && key->slot < source->slot_count);
+        ranked[i] = (struct ranked){ key->id, i, catalog_leaf_of(key, source->pool, pool_url) };
+        ascending &= key->id > last_id;
+        last_id = key->id;
+    }
+    if (!ascending)
+        qsort(ranked, source->key_count, sizeof *ranked, by_id);
+    return ranked;
+}
+
+/* The pages that records appended one by one take. */
+struct pages {
+    size_t bytes; /* of a page */
+    size_t leaves, own;
+    size_t left; /* in the last leaf */
+};
+
+static void pages_add(struct pages *pages, size_t record_bytes) {
+    size_t usable = pages->bytes - LMDB_PAGE_HEAD_BYTES;
+    size_t node = record_bytes + LMDB_NODE_BYTES;
+    if (node > usable / 2) {
+        pages->own += (record_bytes + LMDB_PAGE_HEAD_BYTES + pages->bytes - 1) / pages->bytes;
+        node = LMDB_POINTER_BYTES + LMDB_NODE_BYTES;
+    }
+    if (node > pages->left) {
+        pages->leaves++;
+        pages->left = usable;
+    }
+    pages->left -= node;
+}
+
+/* What the finished file can take at most. LMDB leaves branch pages half full, 113 leaves each. */
+static size_t room_bytes(const struct catalog_source *source, const struct ranked *ranked) {
+    struct pages pages = { .bytes = (size_t)sysconf(_SC_PAGESIZE) };
+    for (uint32_t i = 0; i < source->key_count; i++)
+        pages_add(&pages, ranked[i].leaf->padded_size);
+    pages_add(&pages, source->key_count * sizeof(struct kb_catalog_entry));
+    pages_add(&pages, pool_bytes(source->pool));
+    return (pages.leaves + pages.leaves / 64 + pages.own + PAGES_SPARE) * pages.bytes;
+}
+
+/*
+ * MDB_WRITEMAP: records are written straight into the file's pages. Without it LMDB would have them
+ * on the heap first, a copy of every secret, and take half as long again. What it needs is
+ * allocated before: where a tmpfs is full, storing to a page that is not there is a SIGBUS.
+ */
 static int builder_open(struct builder *builder, size_t room, int pool_dir_fd, const char *name) {
     char path[FILE_NAME_SIZE];
     int lmdb_fd = -1;
@@ -113,7 +179,10 @@ static int builder_open(struct builder *builder, size_t room, int pool_dir_fd, c
     if (result == 0)
         result = mdb_env_set_mapsize(builder->env, room);
     if (result == 0)
-        result = mdb_env_open(builder->env, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC, 0600);
+        result = mdb_env_open(builder->env, path,
+                              MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC | MDB_WRITEMAP, 0600);
+    if (result == 0)
+        result = posix_fallocate(builder->fd, 0, (off_t)room);
     if (result == 0)
         result = mdb_env_get_fd(builder->env, &lmdb_fd);
     if (result == 0 && fcntl(lmdb_fd, F_SETFD, FD_CLOEXEC) < 0)
@@ -123,6 +192,27 @@ static int builder_open(struct builder *builder, size_t room, int pool_dir_fd, c
     if (result == 0)
         result = mdb_dbi_open(builder->txn, NULL, MDB_INTEGERKEY, &builder->dbi);
     return result == 0 ? 0 : errno_of(result);
+}
+
+/* Size and checksum are of the file as readers will find it: it ends with its last page, and more
+ * was allocated. */
+static int builder_commit(struct builder *builder, struct catalog_built *ret_built) {
+    MDB_envinfo info;
+    int result = mdb_txn_commit(builder->txn);
+    builder->txn = NULL;
+    if (result == 0)
+        result = mdb_env_info(builder->env, &info);
+    if (result != 0)
+        return errno_of(result);
+    size_t size = (info.me_last_pgno + 1) * (size_t)sysconf(_SC_PAGESIZE);
+    /* Mapped once more, since LMDB does not say where it is. */
+    void *bytes = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_POPULATE, builder->fd, 0);
+    if (bytes == MAP_FAILED)
+        return -errno;
+    ret_built->size = size;
+    ret_built->checksum = XXH3_64bits(bytes, size);
+    munmap(bytes, size);
+    return ftruncate(builder->fd, (off_t)size) < 0 ? -errno : 0;
 }
 
 static void builder_close(struct builder *builder) {
@@ -150,37 +240,6 @@ static void *reserve(struct builder *builder, uint64_t id, size_t size, int *ret
     return value.mv_data;
 }
 
-/* A key on its way into the file, where records stand in order of id. */
-struct ranked {
-    uint64_t id;
-    uint32_t position;
-    const struct catalog_leaf *leaf;
-};
-
-static int by_id(const void *left, const void *right) {
-    const struct ranked *a = left, *b = right;
-    return a->id < b->id ? -1 : a->id > b->id;
-}
-
-/* All keys in order of id; *ret_bytes is what they take. The caller frees. */
-static struct ranked *rank_keys(const struct catalog_source *source, size_t *ret_bytes) {
-    uint64_t pool_url = catalog_label_hash(source->pool->base_url), last_id = 0;
-    struct ranked *ranked = mem_resize(NULL, source->key_count, sizeof *ranked);
-    bool ascending = true;
-    *ret_bytes = 0;
-    for (uint32_t i = 0; i < source->key_count; i++) {
-        struct key_record *key = source->keys[i];
-        assert(key->id != 0 && key->id <= KB_KEY_ID_MAX && key->slot < source->slot_count);
-        ranked[i] = (struct ranked){ key->id, i, catalog_leaf_of(key, source->pool, pool_url) };
-        *ret_bytes += ranked[i].leaf->padded_size + LMDB_NODE_BYTES;
-        ascending &= key->id > last_id;
-        last_id = key->id;
-    }
-    if (!ascending)
-        qsort(ranked, source->key_count, sizeof *ranked, by_id);
-    return ranked;
-}
-
 static int put_key(struct builder *builder, const struct catalog_source *source,
                    const struct ranked *ranked, struct kb_catalog_entry *ret_entry) {
     const struct catalog_leaf *leaf = ranked->leaf;
@@ -205,8 +264,7 @@ static int put_key(struct builder *builder, const struct catalog_source *source,
 
 static int put_pool(struct builder *builder, const struct catalog_source *source) {
     size_t name = strlen(source->pool->name) + 1, vendor = strlen(source->pool->vendor) + 1;
-    size_t rules = rules_bytes(source->pool);
-    size_t size = sizeof(struct kb_catalog_pool) + name + vendor + rules;
+    size_t size = pool_bytes(source->pool);
     int result = 0;
     struct kb_catalog_pool *record = reserve(builder, KB_CATALOG_POOL, size, &result);
     if (!record)
@@ -249,21 +307,6 @@ static int put_everything(struct builder *builder, const struct catalog_source *
     return result;
 }
 
-/* Size and checksum of the finished file. Mapped rather than read: that would copy it. */
-static int measure(int fd, uint64_t *ret_size, uint64_t *ret_checksum) {
-    struct stat info;
-    if (fstat(fd, &info) < 0)
-        return -errno;
-    size_t size = (size_t)info.st_size;
-    void *bytes = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
-    if (bytes == MAP_FAILED)
-        return -errno;
-    *ret_checksum = XXH3_64bits(bytes, size);
-    *ret_size = size;
-    munmap(bytes, size);
-    return 0;
-}
-
 int catalog_build(const struct catalog_source *source, int pool_dir_fd,
                   struct catalog_built *ret_built) {
     assert(source->version != 0 && source->slot_count <= KB_BOARD_SLOTS_MAX);
@@ -273,20 +316,13 @@ int catalog_build(const struct catalog_source *source, int pool_dir_fd,
     char name[FILE_NAME_SIZE];
     built_name(name, source->version);
 
-    size_t key_bytes;
-    struct ranked *ranked = rank_keys(source, &key_bytes);
-    int result = builder_open(&builder, map_bytes(source, key_bytes), pool_dir_fd, name);
+    struct ranked *ranked = rank_keys(source);
+    int result = builder_open(&builder, room_bytes(source, ranked), pool_dir_fd, name);
     if (result == 0)
         result = put_everything(&builder, source, ranked);
     free(ranked);
-    if (result == 0) {
-        result = mdb_txn_commit(builder.txn);
-        builder.txn = NULL;
-        if (result != 0)
-            result = errno_of(result);
-    }
     if (result == 0)
-        result = measure(builder.fd, &built.size, &built.checksum);
+        result = builder_commit(&builder, &built);
     if (result == 0)
         /* Until here the file was ours alone; now the pool's group may read it. */
         result = runtime_share_file(builder.fd, pool_dir_fd, CATALOG_MODE);

@@ -19,13 +19,6 @@ static void wiping_free(void *memory) {
     mem_wipe_free(memory, memory ? malloc_usable_size(memory) : 0);
 }
 
-/* LMDB has the pages of a catalog in memory while it is built, and frees them as they are: the
- * allocator overwrites what is freed, but for pieces below about a kilobyte that it keeps at hand.
- * Those that may hold a secret are wiped by their owners. */
-static void overwrite_what_is_freed(void) {
-    mallopt(M_PERTURB, 0x5a);
-}
-
 int main(int argc, char **argv) {
     struct server server = { 0 };
     int code = options_parse(&server.options, argc, argv);
@@ -34,7 +27,6 @@ int main(int argc, char **argv) {
         return code;
     }
     log_set_level(server.options.log_level);
-    overwrite_what_is_freed();
     json_set_alloc_funcs(mem_alloc, wiping_free);
     if (sodium_init() < 0) {
         log_error("libsodium cannot be used");

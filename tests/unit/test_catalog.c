@@ -351,3 +351,20 @@ Test(catalog, ten_thousand_keys_are_built_and_read_back) {
     kbi_catalog_unref(catalog);
     kbi_attach_close(&attachment);
 }
+
+/* The file is allocated before it is written: too little is a build that fails. */
+Test(catalog, what_is_allocated_has_room_for_records_of_any_length) {
+    fixture_pool_init(&fixture, 3000, STRATEGY_PRIORITY, NULL);
+    struct catalog_built built;
+    for (int length = 1; length < 4096; length += length < 800 || length > 2400 ? 397 : 11) {
+        char *config = NULL;
+        cr_assert_gt(asprintf(&config, "{\"api_key\":\"sk\",\"x\":\"%0*d\"}", length, 1), 0);
+        for (uint32_t i = 0; i < fixture.count; i++) /* long and short ones in turn, or all long */
+            record_set_string(&fixture.keys[i]->config,
+                              length % 2 && i % 3 ? "{\"api_key\":\"sk\"}" : config);
+        free(config);
+        struct catalog_source source = source_of(++fixture.version);
+        cr_assert_eq(catalog_build(&source, fixture.dir_fd, &built), 0, "length %d", length);
+        catalog_discard(fixture.dir_fd, fixture.version);
+    }
+}
