@@ -141,7 +141,7 @@ void kbi_reader_refresh(kb_reader *reader) {
     reader->seen_generation = generation;
     reader->dirty = false;
     kbi_reader_watch(reader, reader->choice && reader->valid_until_ms == KBI_NEVER ? generation
-                                                                                 : KBI_NEVER);
+                                                                                   : KBI_NEVER);
 }
 
 void kbi_reader_look(kb_reader *reader) {
