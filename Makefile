@@ -137,8 +137,8 @@ objects = $(patsubst %.c,build/obj/$(1)/%.o,$(2))
 define COMPILE_RULES
 build/obj/$(1)/.flags: FORCE
 	@mkdir -p $$(@D)
-	@echo '$$(CC_$(1)) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $$(FLAGS_$(1)) $$(LTO_$(1))' | sed 's/ -Werror//' | cmp -s - $$@ || \
-	  echo '$$(CC_$(1)) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $$(FLAGS_$(1)) $$(LTO_$(1))' | sed 's/ -Werror//' > $$@
+	@echo '$$(strip $$(filter-out -Werror,$$(CC_$(1)) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $$(FLAGS_$(1)) $$(LTO_$(1))))' >$$@.now; \
+	  cmp -s $$@.now $$@ || cp $$@.now $$@
 build/obj/$(1)/%.o: %.c build/obj/$(1)/.flags | check
 	@mkdir -p $$(@D)
 	@echo '  CC      $$< $(filter-out plain,$(1))'

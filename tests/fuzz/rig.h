@@ -42,6 +42,14 @@ void rig_begin(void);
 /* Everything staged is committed, checked, and freed. */
 void rig_end(void);
 
+/* ---- rig_store.c ---- */
+
+/* Empty: rig_end closed the one before. */
+struct store *rig_store_begin(void);
+/* Keys' states as committed; NULL if there is none. */
+const struct key_state *rig_store_state(uint64_t key_id);
+size_t rig_store_states(void);
+
 /* ---- admin sessions ---- */
 
 void rig_connect(struct rig_peer *peer, enum command_level level);
