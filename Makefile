@@ -278,6 +278,10 @@ endef
 chosen = $(patsubst %.c,$(OUT_$(1))/%,$(filter $(if $(T),$(T:%=tests/$(2)/test_%.c),tests/$(2)/%),$(TEST_SRC)))
 unit_tests = $(call chosen,$(1),unit)
 process_tests = $(call chosen,$(1),process)
+# Pure rules and formats have no second thread for ThreadSanitizer to see: named with T= they run.
+UNTHREADED := classify cli_% hint keyconfig model_% options record recovery refusal render response \
+              rule_lines store_codec store_damage store_flips timetext vault vendor vendor_rules words
+tsan_unit_tests = $(if $(T),$(unit_tests),$(filter-out $(UNTHREADED:%=$(OUT_tsan)/tests/unit/test_%),$(unit_tests)))
 # Tests find the programs they start in $KEYBROKER_BUILD and know from $KEYBROKER_VARIANT whether
 # they run under a sanitizer, where long tests do fewer rounds.
 run_tests = $(Q)KEYBROKER_BUILD=$(CURDIR)/$(OUT_$(1)) KEYBROKER_VARIANT=$(1) tests/support/run.sh $(CURDIR)/$(OUT_$(1))/log $(2)
@@ -290,8 +294,8 @@ test-process: $(call process_tests,plain) $(PROGRAMS_plain) $(HELPERS_plain) | $
 	$(call run_tests,plain,$(call process_tests,plain))
 asan: $(call unit_tests,asan) $(call process_tests,asan) $(PROGRAMS_asan) $(HELPERS_asan) ## every test under AddressSanitizer and UBSan
 	$(call run_tests,asan,$(call unit_tests,asan) $(call process_tests,asan))
-tsan: $(call unit_tests,tsan) $(call process_tests,tsan) $(PROGRAMS_tsan) $(HELPERS_tsan) ## every test under ThreadSanitizer
-	$(call run_tests,tsan,$(call unit_tests,tsan) $(call process_tests,tsan))
+tsan: $(call tsan_unit_tests,tsan) $(call process_tests,tsan) $(PROGRAMS_tsan) $(HELPERS_tsan) ## every test with threads or processes under ThreadSanitizer
+	$(call run_tests,tsan,$(call tsan_unit_tests,tsan) $(call process_tests,tsan))
 test test-unit test-process asan tsan fuzz lint analyze: WERROR := 1
 
 # Each target runs for FUZZ_SECONDS, from the corpus in the repository and what earlier runs found.
