@@ -116,7 +116,7 @@ TEST_BOTH_LOOPS(failover, a_cooled_key_comes_back_by_itself_with_and_without_the
     struct mirror *mirror = mirror_start(b, "main");
     kb_reader *reader = worker_open(b, "main");
     for (int paused = 0; paused < 2; paused++) {
-        report_current(reader, KB_RATE, 400);
+        report_current(reader, KB_RATE, scene_sanitized() ? 2000 : 400);
         EVENTUALLY(atomic_load(&mirror->id) == second);
         if (paused)
             broker_pause(b);

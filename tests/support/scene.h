@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 /* Long enough for a loaded machine under a sanitizer; nobody waits for it unless a test fails. */
-enum { SCENE_PATIENCE_MS = 20000 };
+enum { SCENE_PATIENCE_MS = 60000 };
 
 /* Made at the first call, absolute, mode 0755. */
 const char *scene_disk(void);
