@@ -12,13 +12,6 @@
 
 #include "tests/support/peer.h"
 
-static struct peer *start(struct broker *b, unsigned keys) {
-    broker_start(b, NULL);
-    struct peer *peer = peer_open(b);
-    peer_make_pool(peer, "main", "openai", keys);
-    return peer;
-}
-
 /* "key1 key2 key3", as show keys lists them. */
 static const char *order_of(struct peer *peer, const char *options) {
     struct answer *answer = peer_must(peer, "json show keys main %s", options);
@@ -51,7 +44,7 @@ TEST_BOTH_LOOPS(admin, every_look_answers_in_text_and_in_json) {
         "show metrics",     "show events limit=1", "help",           "help show keys",
         "export main",
     };
-    struct peer *peer = start(b, 2);
+    struct peer *peer = peer_start(b, 2);
     for (size_t i = 0; i < sizeof LOOKS / sizeof *LOOKS; i++) {
         struct answer *text = peer_must(peer, "%s", LOOKS[i]);
         cr_assert_gt(text->length, 0, "%s has no body", LOOKS[i]);
@@ -69,7 +62,7 @@ static void assert_fields(const json_t *object, const char *what, const char *na
 }
 
 TEST_BOTH_LOOPS(admin, lists_have_the_fields_that_are_documented) {
-    struct peer *peer = start(b, 2);
+    struct peer *peer = peer_start(b, 2);
     struct answer *keys = peer_must(peer, "json show keys main");
     assert_fields(keys->json, "show keys", "pool vendor strategy revision total keys");
     assert_fields(answer_at(keys, "keys.1"), "a key",
@@ -92,7 +85,7 @@ TEST_BOTH_LOOPS(admin, lists_have_the_fields_that_are_documented) {
 }
 
 TEST_BOTH_LOOPS(admin, lists_are_filtered_and_cut) {
-    struct peer *peer = start(b, 5);
+    struct peer *peer = peer_start(b, 5);
     peer_must(peer, "set key main key2 account=blue note=spare");
     peer_must(peer, "disable key main key4");
     cr_assert_str_eq(order_of(peer, "status=normal"), "key1 key2 key3 key5");
@@ -136,7 +129,7 @@ TEST_BOTH_LOOPS(admin, two_thousand_keys_are_listed_whole_and_in_order_while_the
 /* ---- changing ---- */
 
 TEST_BOTH_LOOPS(admin, a_key_is_added_changed_and_deleted) {
-    struct peer *peer = start(b, 1);
+    struct peer *peer = peer_start(b, 1);
     struct answer *added = peer_must_with(
         peer, "{\"api_key\":\"sk-test-0123456789abcdef\",\"organization\":\"org-1\"}",
         "json add key main name='blue key' expires=+30d account=acme weight=7 note=\"a note\"");
@@ -174,7 +167,7 @@ TEST_BOTH_LOOPS(admin, a_key_is_added_changed_and_deleted) {
 }
 
 TEST_BOTH_LOOPS(admin, a_pool_is_added_changed_and_deleted) {
-    struct peer *peer = start(b, 1);
+    struct peer *peer = peer_start(b, 1);
     peer_must_with(peer, "AIzaSyTest0123456789",
                    "add pool second vendor=gemini strategy=spread exceeded-recovery=daily@00:00 "
                    "error-recovery=6h");
@@ -217,7 +210,7 @@ TEST_BOTH_LOOPS(admin, keys_are_moved_and_ordered) {
         { "order keys main key4 key3 key2 key1", "key4 key3 key2 key1" },
         { "move key main key4 to 2", "key3 key4 key2 key1" },
     };
-    struct peer *peer = start(b, 4);
+    struct peer *peer = peer_start(b, 4);
     long long first = answer_number(peer_must(peer, "json show key main key1"), "id");
     for (size_t i = 0; i < sizeof STEPS / sizeof *STEPS; i++) {
         if (strchr(STEPS[i].command, '#')) { /* an id does for a name */
@@ -242,7 +235,7 @@ TEST_BOTH_LOOPS(admin, keys_are_moved_and_ordered) {
 }
 
 TEST_BOTH_LOOPS(admin, changes_are_there_after_a_restart) {
-    struct peer *peer = start(b, 3);
+    struct peer *peer = peer_start(b, 3);
     peer_must(peer, "move key main key3 first");
     peer_must(peer, "disable key main key1");
     peer_must(peer, "set key main key2 name=second weight=5");
@@ -259,7 +252,7 @@ TEST_BOTH_LOOPS(admin, changes_are_there_after_a_restart) {
 
 TEST_BOTH_LOOPS(admin, replies_come_in_the_order_of_the_commands) {
     enum { ROUNDS = 60 };
-    struct peer *peer = start(b, 2);
+    struct peer *peer = peer_start(b, 2);
     for (unsigned i = 0; i < ROUNDS; i++) {
         peer_send(peer, "set key main key2 weight=%u", i + 1); /* waits for the disk */
         peer_send(peer, "json show key main key2");            /* would not have to */
@@ -276,7 +269,7 @@ TEST_BOTH_LOOPS(admin, replies_come_in_the_order_of_the_commands) {
 
 TEST_BOTH_LOOPS(admin, sixteen_pipelining_clients_share_commits) {
     enum { CLIENTS = 16, CHANGES = 25 };
-    struct peer *first = start(b, CLIENTS), *peers[CLIENTS];
+    struct peer *first = peer_start(b, CLIENTS), *peers[CLIENTS];
     for (unsigned i = 0; i < CLIENTS; i++)
         peers[i] = peer_open(b);
     long long before = 0, after = 0;
@@ -301,7 +294,7 @@ TEST_BOTH_LOOPS(admin, sixteen_pipelining_clients_share_commits) {
 }
 
 TEST_BOTH_LOOPS(admin, a_client_that_hangs_up_after_a_command_does_not_undo_it) {
-    struct peer *peer = start(b, 2);
+    struct peer *peer = peer_start(b, 2);
     for (unsigned i = 0; i < 20; i++) {
         struct peer *hasty = peer_open(b);
         peer_send(hasty, "set key main key2 note=hasty%u", i);
@@ -312,7 +305,7 @@ TEST_BOTH_LOOPS(admin, a_client_that_hangs_up_after_a_command_does_not_undo_it) 
 }
 
 TEST_BOTH_LOOPS(admin, quit_closes_after_everything_was_answered) {
-    struct peer *peer = start(b, 2);
+    struct peer *peer = peer_start(b, 2);
     peer_send(peer, "set key main key2 weight=5");
     peer_send(peer, "json show key main key2");
     peer_send(peer, "quit");
@@ -334,7 +327,7 @@ TEST_BOTH_LOOPS(admin, an_outdated_revision_is_refused_and_changes_nothing) {
         "set pool main strategy=spread",  "set key main key2 weight=9",
         "order keys main key3 key2 key1", "delete pool main confirm=main",
     };
-    struct peer *peer = start(b, 3);
+    struct peer *peer = peer_start(b, 3);
     long long revision = answer_number(peer_must(peer, "json show keys main"), "revision");
     for (size_t i = 0; i < sizeof CHANGES / sizeof *CHANGES; i++) {
         struct answer *refused =
@@ -356,7 +349,7 @@ TEST_BOTH_LOOPS(admin, an_outdated_revision_is_refused_and_changes_nothing) {
 }
 
 TEST_BOTH_LOOPS(admin, the_default_key_is_edited_moved_and_disabled_but_never_deleted) {
-    struct peer *peer = start(b, 2);
+    struct peer *peer = peer_start(b, 2);
     struct answer *refused = peer_ask(peer, "json delete key main key1");
     cr_assert_eq(refused->code, 409);
     cr_assert_str_eq(answer_string(refused, "reason"), "default-key");
@@ -369,7 +362,7 @@ TEST_BOTH_LOOPS(admin, the_default_key_is_edited_moved_and_disabled_but_never_de
 }
 
 TEST_BOTH_LOOPS(admin, on_an_expired_key_only_show_move_order_and_delete_work) {
-    struct peer *peer = start(b, 3);
+    struct peer *peer = peer_start(b, 3);
     peer_must(peer, "set key main key2 expires=%s", soon(150));
     EVENTUALLY(strcmp(peer_key_status(peer, "main", "key2"), "expired") == 0);
     static const char *const REFUSED[] = { "enable key main key2", "disable key main key2",
@@ -389,7 +382,7 @@ TEST_BOTH_LOOPS(admin, on_an_expired_key_only_show_move_order_and_delete_work) {
 }
 
 TEST_BOTH_LOOPS(admin, a_future_expiry_brings_the_default_key_back_to_the_status_underneath) {
-    struct peer *peer = start(b, 2);
+    struct peer *peer = peer_start(b, 2);
     peer_must(peer, "disable key main key1");
     peer_must(peer, "set key main key1 expires=%s", soon(150));
     EVENTUALLY(strcmp(peer_key_status(peer, "main", "key1"), "expired") == 0);
@@ -400,7 +393,7 @@ TEST_BOTH_LOOPS(admin, a_future_expiry_brings_the_default_key_back_to_the_status
 }
 
 TEST_BOTH_LOOPS(admin, events_say_what_changed_who_did_it_and_why) {
-    struct peer *peer = start(b, 2);
+    struct peer *peer = peer_start(b, 2);
     long long since = answer_number(peer_must(peer, "json show info"), "last_event");
     peer_must(peer, "disable key main key2");
     peer_must(peer, "move key main key2 first");
@@ -419,7 +412,7 @@ TEST_BOTH_LOOPS(admin, events_say_what_changed_who_did_it_and_why) {
 }
 
 TEST_BOTH_LOOPS(admin, events_are_filtered_by_pool_key_and_number) {
-    struct peer *peer = start(b, 3);
+    struct peer *peer = peer_start(b, 3);
     peer_make_pool(peer, "other", "anthropic", 1);
     for (unsigned i = 0; i < 5; i++) {
         peer_must(peer, "set key main key2 weight=%u", i + 2);

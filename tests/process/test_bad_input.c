@@ -10,13 +10,6 @@
 
 #include "tests/support/peer.h"
 
-static struct peer *start(struct broker *b) {
-    broker_start(b, NULL);
-    struct peer *peer = peer_open(b);
-    peer_make_pool(peer, "main", "openai", 2);
-    return peer;
-}
-
 static char *filled(size_t length, char byte) {
     char *text = malloc(length + 1);
     cr_assert_not_null(text);
@@ -76,7 +69,7 @@ TEST_BOTH_LOOPS(bad_input, an_unfit_command_is_refused_and_the_session_goes_on) 
         { "import main mode=merge", 400 },
         { "backup", 400 },
     };
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     for (size_t i = 0; i < sizeof LINES / sizeof *LINES; i++) {
         struct answer *text = peer_ask(peer, "%s", LINES[i].line);
         cr_assert_eq(text->code, LINES[i].code, "\"%s\": %s", LINES[i].line, text->status);
@@ -99,7 +92,7 @@ TEST_BOTH_LOOPS(bad_input, an_unfit_name_is_refused_and_leaves_no_trace) {
     static const char *const POOLS[] = { "''",       "..",    ".",   "../up",  "a/b",   "/etc",
                                          "Main",     "-a",    "_a",  ".a",     "'a b'", "a%00b",
                                          "\xc3\xa9", "a\xff", "a:b", "a\\\\b", "'a;b'", "a*" };
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     for (size_t i = 0; i < sizeof POOLS / sizeof *POOLS; i++) {
         struct answer *refused = peer_ask_with(peer, "sk-test-abcdefghijklmnop",
                                                "json add pool %s vendor=openai", POOLS[i]);
@@ -128,7 +121,7 @@ TEST_BOTH_LOOPS(bad_input, an_unfit_name_is_refused_and_leaves_no_trace) {
 TEST_BOTH_LOOPS(bad_input, a_refusal_is_always_one_line_of_text_and_valid_json) {
     static const char *const WORDS[] = { "\xff\xfe", "caf\xc3", "\xc3\xa9\xc3\xa9",
                                          "\xf0\x9f\x92\xa9", "\xed\xa0\x80" };
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++) {
         struct answer *refused = peer_ask(peer, "json show pool %s", WORDS[i]);
         cr_assert_eq(refused->code, 404);
@@ -149,7 +142,7 @@ TEST_BOTH_LOOPS(bad_input, a_refusal_is_always_one_line_of_text_and_valid_json) 
 TEST_BOTH_LOOPS(bad_input, a_nul_in_a_line_hides_nothing) {
     static const char LINE[] = "delete key main key2\0 if-revision=999999\n";
     static const char ANNOUNCED[] = "add key main\0x <<3\nabcshow info\n";
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     peer_send_bytes(peer, LINE, sizeof LINE - 1);
     cr_assert_eq(peer_read(peer)->code, 400);
     peer_send_bytes(peer, ANNOUNCED, sizeof ANNOUNCED - 1);
@@ -183,7 +176,7 @@ TEST_BOTH_LOOPS(bad_input, an_unfit_payload_is_refused_with_its_reason) {
           "}}}}}}}}",
           400 },
     };
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     for (size_t i = 0; i < sizeof PAYLOADS / sizeof *PAYLOADS; i++) {
         struct answer *refused =
             peer_ask_with(peer, PAYLOADS[i].payload, "json add key main name=n%zu", i);
@@ -209,7 +202,7 @@ TEST_BOTH_LOOPS(bad_input, a_payload_ends_with_an_empty_line_or_has_its_length) 
         "\n}\n\nshow info\n";
     static const char CARRIAGE[] =
         "add key main name=windows <<\r\nsk-win-0123456789\r\n\r\nshow info\r\n";
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     peer_send_bytes(peer, HANDS, sizeof HANDS - 1);
     cr_assert_eq(peer_read(peer)->code, 0);
     cr_assert_eq(peer_read(peer)->code, 0);
@@ -229,7 +222,7 @@ TEST_BOTH_LOOPS(bad_input, a_payload_ends_with_an_empty_line_or_has_its_length) 
 TEST_BOTH_LOOPS(bad_input, a_payload_of_no_bytes_may_follow_a_large_one) {
     static const char HEAD[] = "import main mode=merge <<2000000\n{\"keys\":[],\"filler\":\"";
     static const char TAIL[] = "\"}add key main <<0\n";
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     size_t begin = strcspn(HEAD, "\n") + 1, length = begin + 2000000;
     char *bytes = filled(length + sizeof TAIL, 'x');
     memcpy(bytes, HEAD, sizeof HEAD - 1);
@@ -242,7 +235,7 @@ TEST_BOTH_LOOPS(bad_input, a_payload_of_no_bytes_may_follow_a_large_one) {
 }
 
 TEST_BOTH_LOOPS(bad_input, a_line_of_more_than_64_kib_is_refused) {
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     char *note = filled(60000, 'x');
     cr_assert_eq(peer_ask(peer, "set key main key2 note=%s", note)->code, 400, "long, but a line");
     free(note);
@@ -263,7 +256,7 @@ TEST_BOTH_LOOPS(bad_input, a_line_of_more_than_64_kib_is_refused) {
 }
 
 TEST_BOTH_LOOPS(bad_input, a_payload_that_is_too_large_is_refused_and_the_session_goes_on) {
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     size_t length = (1 << 20) + 1;
     char *payload = filled(length, 'x');
     peer_send_payload(peer, payload, length, "add key main");
@@ -288,7 +281,7 @@ TEST_BOTH_LOOPS(bad_input, a_payload_that_is_too_large_is_refused_and_the_sessio
 }
 
 TEST_BOTH_LOOPS(bad_input, an_import_may_have_64_mib_and_no_more) {
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     size_t most = 64 << 20;
     const char *head =
         "{\"keys\":[{\"name\":\"big\",\"config\":{\"api_key\":\"sk-test-0123456789\"}}"
@@ -308,7 +301,7 @@ TEST_BOTH_LOOPS(bad_input, an_import_may_have_64_mib_and_no_more) {
 }
 
 TEST_BOTH_LOOPS(bad_input, garbage_is_survived) {
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     static const char USUAL[] = "show add key <<12 main\n\n\"'=json {}";
     unsigned seed = 12345;
     for (unsigned round = 0; round < 200; round++) {
@@ -331,7 +324,7 @@ TEST_BOTH_LOOPS(bad_input, garbage_is_survived) {
 
 TEST_BOTH_LOOPS(bad_input, half_a_line_and_then_silence_holds_up_nobody) {
     enum { SILENT = 100 };
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     for (unsigned i = 0; i < SILENT; i++) {
         static const char *const HALVES[] = { "show inf", "add key main <<100\nabc", "json ",
                                               "add key main <<\nabc\n" };
@@ -345,7 +338,7 @@ TEST_BOTH_LOOPS(bad_input, half_a_line_and_then_silence_holds_up_nobody) {
 
 TEST_BOTH_LOOPS(bad_input, the_session_too_many_is_turned_away_with_a_reason) {
     enum { MOST = 512 };
-    struct peer *peer = start(b), *last = NULL;
+    struct peer *peer = peer_start(b, 2), *last = NULL;
     for (unsigned i = 1; i < MOST; i++)
         last = peer_open(b);
     peer_must(last, "show info");
@@ -359,7 +352,7 @@ TEST_BOTH_LOOPS(bad_input, the_session_too_many_is_turned_away_with_a_reason) {
 
 TEST_BOTH_LOOPS(bad_input, a_thousand_commands_in_one_go_are_all_answered_in_order) {
     enum { COMMANDS = 1000 };
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     char *all = filled(COMMANDS * 40, ' '), *end = all;
     for (unsigned i = 0; i < COMMANDS; i++)
         end += sprintf(end, i % 2 ? "set key main key2 weight=%u\n" : "show key main #%u\n", i + 1);

@@ -15,27 +15,7 @@
 
 #include "tests/support/peer.h"
 #include "tests/support/program.h"
-
-static struct peer *start(struct broker *b) {
-    broker_start(b, NULL);
-    struct peer *peer = peer_open(b);
-    peer_make_pool(peer, "main", "openai", 3);
-    return peer;
-}
-
-static kb_reader *attach(const struct broker *b) {
-    kb_options options = KB_OPTIONS_INIT;
-    kb_reader *reader = NULL;
-    options.runtime_dir = b->runtime_dir;
-    int error = kb_open(&reader, "main", &options);
-    cr_assert_eq(error, 0, "kb_open: %s", kb_strerror(error));
-    return reader;
-}
-
-static const char *current(kb_reader *reader) {
-    const kb_key *key = kb_current(reader);
-    return key ? key->name : "";
-}
+#include "tests/support/worker.h"
 
 static uint64_t generation(kb_reader *reader) {
     kb_health_info health = KB_HEALTH_INFO_INIT;
@@ -44,43 +24,43 @@ static uint64_t generation(kb_reader *reader) {
 }
 
 TEST_BOTH_LOOPS(life, a_change_that_is_acknowledged_is_what_readers_get) {
-    struct peer *peer = start(b);
-    kb_reader *reader = attach(b);
+    struct peer *peer = peer_start(b, 3);
+    kb_reader *reader = worker_open(b, "main");
     for (unsigned i = 0; i < 50; i++) {
         const char *name = scene_text("key%u", i % 3 + 1);
         peer_must(peer, "move key main %s first", name);
-        cr_assert_str_eq(current(reader), name);
+        cr_assert_str_eq(worker_current(reader), name);
         peer_must(peer, "disable key main %s", name);
-        cr_assert_str_neq(current(reader), name);
+        cr_assert_str_neq(worker_current(reader), name);
         peer_must(peer, "enable key main %s", name);
-        cr_assert_str_eq(current(reader), name);
+        cr_assert_str_eq(worker_current(reader), name);
     }
     kb_close(reader);
 }
 
 TEST_BOTH_LOOPS(life, sigterm_ends_it_cleanly_and_readers_go_on) {
-    struct peer *peer = start(b);
-    kb_reader *reader = attach(b);
+    struct peer *peer = peer_start(b, 3);
+    kb_reader *reader = worker_open(b, "main");
     peer_must(peer, "move key main key2 first");
     cr_assert_eq(broker_stop(b), 0);
     cr_assert(b->stopping, "it said STOPPING=1");
-    cr_assert_str_eq(current(reader), "key2");
-    kb_reader *late = attach(b);
-    cr_assert_str_eq(current(late), "key2");
+    cr_assert_str_eq(worker_current(reader), "key2");
+    kb_reader *late = worker_open(b, "main");
+    cr_assert_str_eq(worker_current(late), "key2");
     kb_report(reader, kb_current(reader)->ticket, KB_INVALID, KB_NO_HINT);
-    cr_assert_str_eq(current(reader), "key1", "it fails over by itself");
+    cr_assert_str_eq(worker_current(reader), "key1", "it fails over by itself");
     broker_restart(b);
     peer = peer_open(b);
     peer_must(peer, "move key main key3 first");
-    cr_assert_str_eq(current(late), "key3", "readers follow the new broker");
-    cr_assert_str_eq(current(reader), "key3");
+    cr_assert_str_eq(worker_current(late), "key3", "readers follow the new broker");
+    cr_assert_str_eq(worker_current(reader), "key3");
     kb_close(reader);
     kb_close(late);
 }
 
 TEST_BOTH_LOOPS(life, what_was_asked_for_before_sigterm_is_answered_or_not_done) {
     enum { CHANGES = 100 };
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 3);
     for (unsigned i = 0; i < CHANGES; i++)
         peer_send(peer, "set key main key2 weight=%u", i + 1);
     broker_signal(b, SIGTERM);
@@ -96,26 +76,26 @@ TEST_BOTH_LOOPS(life, what_was_asked_for_before_sigterm_is_answered_or_not_done)
 }
 
 TEST_BOTH_LOOPS(life, sighup_publishes_again_and_loses_nothing) {
-    struct peer *peer = start(b);
-    kb_reader *reader = attach(b);
+    struct peer *peer = peer_start(b, 3);
+    kb_reader *reader = worker_open(b, "main");
     peer_must(peer, "disable key main key1");
     const char *pool = scene_text("%s/pools/main", b->runtime_dir);
     for (unsigned i = 0; i < 3; i++) {
         uint64_t before = generation(reader);
         broker_signal(b, SIGHUP);
         EVENTUALLY(generation(reader) > before);
-        EVENTUALLY(strcmp(current(reader), "key2") == 0);
+        EVENTUALLY(strcmp(worker_current(reader), "key2") == 0);
     }
     (void)pool;
     cr_assert_str_eq(peer_key_status(peer, "main", "key1"), "disabled");
     peer_must(peer, "enable key main key1");
-    cr_assert_str_eq(current(reader), "key1");
+    cr_assert_str_eq(worker_current(reader), "key1");
     kb_close(reader);
 }
 
 TEST_BOTH_LOOPS(life, a_second_broker_refuses_and_the_first_goes_on_serving) {
-    struct peer *peer = start(b);
-    kb_reader *reader = attach(b);
+    struct peer *peer = peer_start(b, 3);
+    kb_reader *reader = worker_open(b, "main");
     struct broker *same_state = broker_new(b->loop), *same_runtime = broker_new(b->loop);
     struct broker *both = broker_new_beside(b);
     same_state->state_dir = b->state_dir;
@@ -127,7 +107,7 @@ TEST_BOTH_LOOPS(life, a_second_broker_refuses_and_the_first_goes_on_serving) {
         cr_assert(broker_log_has(others[i], "another broker"));
     }
     peer_must(peer, "disable key main key1");
-    cr_assert_str_eq(current(reader), "key2");
+    cr_assert_str_eq(worker_current(reader), "key2");
     peer_must(peer_open(b), "show info");
     kb_report(reader, kb_current(reader)->ticket, KB_QUOTA, KB_NO_HINT);
     EVENTUALLY(strcmp(peer_key_status(peer, "main", "key2"), "exceeded") == 0);
@@ -206,7 +186,7 @@ TEST_BOTH_LOOPS(life, a_master_key_comes_from_the_credentials_directory) {
 
 TEST_BOTH_LOOPS(life, a_master_key_is_made_where_no_store_exists) {
     struct stat status;
-    start(b);
+    peer_start(b, 3);
     cr_assert_eq(stat(scene_text("%s/master.key", b->state_dir), &status), 0);
     cr_assert_eq(status.st_mode & 07777, 0600);
     cr_assert_eq(broker_stop(b), 0);
@@ -244,9 +224,9 @@ TEST_BOTH_LOOPS(life, an_option_that_is_wrong_is_refused_with_2) {
 }
 
 TEST_BOTH_LOOPS(life, a_pool_that_is_deleted_ends_for_its_readers) {
-    struct peer *peer = start(b);
-    kb_reader *reader = attach(b);
-    cr_assert_str_eq(current(reader), "key1");
+    struct peer *peer = peer_start(b, 3);
+    kb_reader *reader = worker_open(b, "main");
+    cr_assert_str_eq(worker_current(reader), "key1");
     peer_must(peer, "delete pool main confirm=main");
     cr_assert_null(kb_current(reader));
     cr_assert_eq(kb_last_error(reader), KB_EDELETED);
@@ -256,15 +236,15 @@ TEST_BOTH_LOOPS(life, a_pool_that_is_deleted_ends_for_its_readers) {
 }
 
 TEST_BOTH_LOOPS(life, a_paused_broker_keeps_nobody_from_reading) {
-    struct peer *peer = start(b);
-    kb_reader *reader = attach(b);
+    struct peer *peer = peer_start(b, 3);
+    kb_reader *reader = worker_open(b, "main");
     broker_pause(b);
     peer_send(peer, "disable key main key1");
     for (unsigned i = 0; i < 1000; i++)
-        cr_assert_str_eq(current(reader), "key1");
+        cr_assert_str_eq(worker_current(reader), "key1");
     broker_continue(b);
     cr_assert_eq(peer_read(peer)->code, 0);
-    cr_assert_str_eq(current(reader), "key2");
+    cr_assert_str_eq(worker_current(reader), "key2");
     kb_close(reader);
 }
 

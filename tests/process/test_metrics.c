@@ -8,28 +8,13 @@
 #include <keybroker.h>
 
 #include "tests/support/peer.h"
+#include "tests/support/worker.h"
 
 /* The value of the sample whose name and labels are given; -1 = there is none. */
 static double sample(struct peer *peer, const char *name) {
     struct answer *metrics = peer_must(peer, "show metrics");
     const char *at = strstr(metrics->body, scene_text("\nkeybroker_%s ", name));
     return at ? strtod(strchr(at + 1, ' '), NULL) : -1;
-}
-
-static struct peer *start(struct broker *b) {
-    broker_start(b, NULL);
-    struct peer *peer = peer_open(b);
-    peer_make_pool(peer, "main", "openai", 3);
-    return peer;
-}
-
-static kb_reader *attach(const struct broker *b) {
-    kb_options options = KB_OPTIONS_INIT;
-    kb_reader *reader = NULL;
-    options.runtime_dir = b->runtime_dir;
-    int error = kb_open(&reader, "main", &options);
-    cr_assert_eq(error, 0, "kb_open: %s", kb_strerror(error));
-    return reader;
 }
 
 static bool is_sample(const char *line) {
@@ -51,7 +36,7 @@ static bool is_sample(const char *line) {
 }
 
 TEST_BOTH_LOOPS(metrics, the_text_is_what_prometheus_reads) {
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 3);
     char *text = strdup(peer_must(peer, "show metrics")->body), *rest = text, family[128] = "";
     for (char *line; (line = strsep(&rest, "\n"));) {
         if (sscanf(line, "# TYPE %127s", family) == 1 || strncmp(line, "# HELP ", 7) == 0)
@@ -63,7 +48,7 @@ TEST_BOTH_LOOPS(metrics, the_text_is_what_prometheus_reads) {
 }
 
 TEST_BOTH_LOOPS(metrics, keys_are_counted_by_pool_and_status) {
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 3);
     peer_must(peer, "disable key main key2");
     cr_assert_eq(sample(peer, "keys{pool=\"main\",status=\"normal\"}"), 2);
     cr_assert_eq(sample(peer, "keys{pool=\"main\",status=\"disabled\"}"), 1);
@@ -79,8 +64,8 @@ TEST_BOTH_LOOPS(metrics, keys_are_counted_by_pool_and_status) {
 }
 
 TEST_BOTH_LOOPS(metrics, reports_failovers_and_exhaustion_are_counted) {
-    struct peer *peer = start(b);
-    kb_reader *reader = attach(b);
+    struct peer *peer = peer_start(b, 3);
+    kb_reader *reader = worker_open(b, "main");
     const kb_key *key = kb_current(reader);
     cr_assert_not_null(key);
     kb_ticket ticket = key->ticket;
@@ -101,8 +86,8 @@ TEST_BOTH_LOOPS(metrics, reports_failovers_and_exhaustion_are_counted) {
 }
 
 TEST_BOTH_LOOPS(metrics, an_event_names_the_reporting_peer_and_the_class) {
-    struct peer *peer = start(b);
-    kb_reader *reader = attach(b);
+    struct peer *peer = peer_start(b, 3);
+    kb_reader *reader = worker_open(b, "main");
     long long since = answer_number(peer_must(peer, "json show info"), "last_event");
     kb_report(reader, kb_current(reader)->ticket, KB_INVALID, KB_NO_HINT);
     EVENTUALLY(answer_number(peer_must(peer, "json show info"), "last_event") > since);

@@ -14,13 +14,6 @@
 static const char MINE[] = "429 any=my_code quota account";
 static const char WORDY[] = "400 message=\"credit balance\" quota account";
 
-static struct peer *start(struct broker *b) {
-    broker_start(b, NULL);
-    struct peer *peer = peer_open(b);
-    peer_make_pool(peer, "main", "openai", 2);
-    return peer;
-}
-
 /* The pool's rules joined by " | ". */
 static const char *rules_of(struct peer *peer, const char *pool) {
     struct answer *answer = peer_must(peer, "json show pool %s", pool);
@@ -39,7 +32,7 @@ static void set_both(struct peer *peer) {
 }
 
 TEST_BOTH_LOOPS(rules, the_newest_stands_first_and_default_removes_all) {
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     cr_assert_str_eq(rules_of(peer, "main"), "");
     set_both(peer);
     cr_assert_str_eq(rules_of(peer, "main"), scene_text("%s | %s", WORDY, MINE));
@@ -65,7 +58,7 @@ TEST_BOTH_LOOPS(rules, what_is_no_rule_is_refused_with_the_reason) {
         { "429 any=foo quota account too", "follows the scope" },
         { "400 message=\"open quota", "not closed" },
     };
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     peer_must(peer, "set pool main rule=\"%s\"", MINE);
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         struct answer *answer = peer_ask(peer, "json set pool main rule='%s'", CASES[i].rule);
@@ -80,7 +73,7 @@ TEST_BOTH_LOOPS(rules, what_is_no_rule_is_refused_with_the_reason) {
 }
 
 TEST_BOTH_LOOPS(rules, a_pool_has_at_most_32) {
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     for (unsigned i = 0; i < 32; i++)
         peer_must(peer, "set pool main rule='429 code=code%u quota'", i);
     const char *full = rules_of(peer, "main");
@@ -93,7 +86,7 @@ TEST_BOTH_LOOPS(rules, a_pool_has_at_most_32) {
 }
 
 TEST_BOTH_LOOPS(rules, they_outlive_the_broker) {
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     set_both(peer);
     const char *before = rules_of(peer, "main");
     broker_restart(b);
@@ -115,7 +108,7 @@ static kb_outcome outcome_of(kb_reader *reader, int status, const char *body) {
 
 TEST_BOTH_LOOPS(rules, an_attached_worker_obeys_them_without_opening_anew) {
     static const char BODY[] = "{\"error\":{\"message\":\"no\",\"code\":\"my_code\"}}";
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     kb_reader *reader = worker_open(b, "main");
     cr_assert_eq(outcome_of(reader, 418, BODY), KB_REQUEST);
     peer_must(peer, "set pool main rule='418 any=my_code quota key'");
@@ -203,7 +196,7 @@ TEST_BOTH_LOOPS(rules, the_vendors_own_reach_the_worker_and_fit_what_the_vendor_
 }
 
 TEST_BOTH_LOOPS(rules, an_export_carries_them) {
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     set_both(peer);
     const char *rules = rules_of(peer, "main");
     const char *text = peer_must(peer, "export main secrets=yes")->body;
@@ -225,7 +218,7 @@ TEST_BOTH_LOOPS(rules, an_import_with_bad_rules_changes_nothing) {
     static const char *const RULES[] = {
         "\"429 rate\"", "[7]", "[\"\"]", "[\"429 nonsense\"]", "[{}]", "[\"429 rate\\n5xx rate\"]"
     };
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     set_both(peer);
     const char *before = rules_of(peer, "main");
     for (size_t i = 0; i < sizeof RULES / sizeof *RULES; i++) {
@@ -237,7 +230,7 @@ TEST_BOTH_LOOPS(rules, an_import_with_bad_rules_changes_nothing) {
 }
 
 TEST_BOTH_LOOPS(rules, a_vendor_is_shown_with_its_fields_and_rules_and_a_list_stays_short) {
-    struct peer *peer = start(b);
+    struct peer *peer = peer_start(b, 2);
     struct answer *vendor = peer_must(peer, "json show vendor openai");
     cr_assert_str_eq(answer_string(vendor, "fields.0.name"), "api_key");
     cr_assert(json_is_true(answer_at(vendor, "fields.0.secret")));
@@ -249,7 +242,7 @@ TEST_BOTH_LOOPS(rules, a_vendor_is_shown_with_its_fields_and_rules_and_a_list_st
 }
 
 TEST_BOTH_LOOPS(rules, the_command_shows_and_takes_them) {
-    start(b);
+    peer_start(b, 2);
     struct program *set =
         command_run(b, NULL, "set", "pool", "main", scene_text("rule=%s", WORDY), NULL);
     cr_assert_eq(set->code, 0, "%s", set->err);

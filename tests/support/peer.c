@@ -346,6 +346,13 @@ void peer_make_pool(struct peer *peer, const char *pool, const char *vendor, uns
     }
 }
 
+struct peer *peer_start(struct broker *broker, unsigned keys) {
+    broker_start(broker, NULL);
+    struct peer *peer = peer_open(broker);
+    peer_make_pool(peer, "main", "openai", keys);
+    return peer;
+}
+
 void peer_make_large_pool(struct peer *peer, const char *pool, const char *prefix, unsigned keys) {
     json_t *rows = json_array();
     char secret[64];

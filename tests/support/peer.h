@@ -88,6 +88,8 @@ struct answer *peer_must_with(struct peer *peer, const char *payload, const char
 /* A pool with `keys` keys key1, key2 … (secrets PEER_SECRET), added and committed together. */
 #define PEER_SECRET "sk-test-%06u-abcdefghijklmnop"
 void peer_make_pool(struct peer *peer, const char *pool, const char *vendor, unsigned keys);
+/* What most tests begin with: the broker started, a session with it, a pool "main" of OpenAI's. */
+struct peer *peer_start(struct broker *broker, unsigned keys);
 /* The same by an import, for thousands; names are "PREFIX00001" …. */
 void peer_make_large_pool(struct peer *peer, const char *pool, const char *prefix, unsigned keys);
 
