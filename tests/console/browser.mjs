@@ -78,11 +78,12 @@ export class Browser {
 }
 
 /* What a test file plays on: its host and its browser, for as long as it runs. */
-export function stage(options) {
+export function stage(options, setTheScene = () => {}) {
   const stage = {};
   before(async () => {
     stage.host = await Host.start(options);
     stage.browser = await Browser.start(stage.host);
+    await setTheScene(stage);
   });
   after(async () => {
     await stage.browser?.stop();

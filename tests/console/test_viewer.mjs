@@ -1,16 +1,13 @@
 /* A console that runs as a member of the viewer group: it shows, and what it can't do says why. */
 import assert from 'node:assert/strict';
-import { before, test } from 'node:test';
+import { test } from 'node:test';
 import * as b from './browser.mjs';
 import { notRoot } from './host.mjs';
 
 const VIEWER = { uid: 65534, gid: 54322 };
-const at = notRoot ? {} : b.stage({ broker: [`--viewer-group=${VIEWER.gid}`], viewer: VIEWER });
+const OPTIONS = { broker: [`--viewer-group=${VIEWER.gid}`], viewer: VIEWER };
 const skip = { skip: notRoot };
-
-before(async () => {
-  if (!notRoot) await at.host.makePool('seen', ['a', 'b', 'c']);
-});
+const at = notRoot ? null : b.stage(OPTIONS, (now) => now.host.makePool('seen', ['a', 'b', 'c']));
 
 test('a viewer sees the pool, and each change is off with the reason', skip, async () => {
   const page = await at.browser.open('#/pool/seen');
