@@ -13,6 +13,7 @@ import { eventsAddress, replaceAddress } from './route';
 import { useStore } from './store';
 import type { BrokerEvent, Pool } from './types';
 import { useWindowed } from './windowed';
+import { count, plural } from './words';
 
 const KINDS = [
   'status', 'expired', 'report', 'guard', 'add key', 'set key', 'delete key', 'move key',
@@ -150,14 +151,14 @@ export function EventsPage({ filter }: { filter: EventFilter }) {
       <header class="page-head">
         <div class="title">
           <h1>Events</h1>
-          <span class="faint">{state.loaded && `${state.events.length} shown, newest first`}</span>
+          <span class="faint">{state.loaded && `${count(state.events.length)} shown, newest first`}</span>
         </div>
       </header>
       <Filters filter={filter} poolNames={(pools.value?.pools ?? []).map((pool) => pool.name)} />
       {state.waiting.length > 0 && (
         <p class="new-events">
           <Button kind="primary" onClick={showNew}>
-            {`Show ${state.waiting.length} new ${state.waiting.length === 1 ? 'event' : 'events'}`}
+            {`Show ${plural(state.waiting.length, 'new event')}`}
           </Button>
         </p>
       )}

@@ -2,6 +2,7 @@
 import { Countdown } from './clock';
 import { Icon } from './icons';
 import type { Key, Pool, Status } from './types';
+import { count } from './words';
 
 export const STATUS_MEANS: Record<Status, string> = {
   normal: 'May be handed out.',
@@ -29,7 +30,8 @@ export function KeyStatus({ item }: { item: Key }) {
         <StatusMark status={item.status} />
         {item.recovers_at && (
           <span class="recovers">
-            back in <Countdown to={item.recovers_at} />
+            <span class="recovers-words">back in </span>
+            <Countdown to={item.recovers_at} />
           </span>
         )}
       </span>
@@ -51,7 +53,7 @@ export function StatusCounts({ pool }: { pool: Pool }) {
         <li key={status} class={`status ${status}`} title={STATUS_MEANS[status]}>
           <Icon name={status} />
           <span>
-            <b>{pool.counts[status]}</b> {status}
+            <b>{count(pool.counts[status])}</b> {status}
           </span>
         </li>
       ))}

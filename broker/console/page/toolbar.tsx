@@ -5,6 +5,7 @@ import { Icon } from './icons';
 import type { Roster } from './roster';
 import { useStore } from './store';
 import { STATUSES, type Status } from './types';
+import { count, plural } from './words';
 
 const TYPING_MS = 150;
 
@@ -23,11 +24,12 @@ export function Toolbar({ roster }: { roster: Roster }) {
   return (
     <div class="toolbar" role="search" aria-label="Find keys">
       <label class="search">
-        <span class="unseen">Search by name, account or note</span>
+        <span class="unseen">Search keys</span>
         <Icon name="search" />
         <input
           type="search"
           placeholder="Search keys"
+          title="Looks into names, accounts and notes"
           value={text}
           spellcheck={false}
           autocapitalize="off"
@@ -43,7 +45,7 @@ export function Toolbar({ roster }: { roster: Roster }) {
           <option value="">All statuses</option>
           {STATUSES.map((status) => (
             <option key={status} value={status} selected={status === filter.status}>
-              {status} ({pool?.counts[status] ?? 0})
+              {status} ({count(pool?.counts[status] ?? 0)})
             </option>
           ))}
         </select>
@@ -54,7 +56,7 @@ export function Toolbar({ roster }: { roster: Roster }) {
         </Button>
       )}
       <span class="found faint" role="status">
-        {list && filtered && `${list.total} of ${list.pool_total} keys. Reordering is off while a filter is on.`}
+        {list && filtered && `${count(list.total)} of ${plural(list.pool_total, 'key')}. Reordering is off while a filter is on.`}
         {waiting && ' Changes wait until you are done.'}
       </span>
     </div>
