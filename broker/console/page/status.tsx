@@ -22,6 +22,11 @@ export function StatusMark({ status }: { status: Status }) {
   );
 }
 
+/* Does the reason say more than the status by itself? */
+export function tells(item: Key): boolean {
+  return Boolean(item.reason) && item.reason !== item.status && item.status !== 'normal';
+}
+
 /* Word, countdown and reason in a row's cell. */
 export function KeyStatus({ item }: { item: Key }) {
   return (
@@ -35,8 +40,8 @@ export function KeyStatus({ item }: { item: Key }) {
           </span>
         )}
       </span>
-      {item.reason && item.reason !== item.status && (
-        <span class="line faint cut" title={item.reason}>
+      {tells(item) && (
+        <span class="line faint cut" title={item.reason!}>
           {item.reason}
         </span>
       )}

@@ -20,7 +20,7 @@ interface Toast {
   action?: ToastAction;
 }
 
-const NOTE_MS = 6000;
+const NOTE_MS = 5000;
 const ACTION_MS = 12000;
 const AT_MOST = 3;
 

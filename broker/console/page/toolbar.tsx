@@ -23,11 +23,11 @@ export function Toolbar({ roster }: { roster: Roster }) {
   const filtered = Boolean(filter.match || filter.status);
   return (
     <div class="toolbar" role="search" aria-label="Find keys">
-      <label class="search">
-        <span class="unseen">Search keys</span>
+      <span class="search">
         <Icon name="search" />
         <input
           type="search"
+          aria-label="Search keys"
           placeholder="Search keys"
           title="Looks into names, accounts and notes"
           value={text}
@@ -35,21 +35,19 @@ export function Toolbar({ roster }: { roster: Roster }) {
           autocapitalize="off"
           onInput={(event) => search(event.currentTarget.value)}
         />
-      </label>
-      <label>
-        <span class="unseen">Status</span>
-        <select
-          value={filter.status}
-          onChange={(event) => roster.setFilter({ status: event.currentTarget.value as Status | '' })}
-        >
-          <option value="">All statuses</option>
-          {STATUSES.map((status) => (
-            <option key={status} value={status} selected={status === filter.status}>
-              {status} ({count(pool?.counts[status] ?? 0)})
-            </option>
-          ))}
-        </select>
-      </label>
+      </span>
+      <select
+        aria-label="Status"
+        value={filter.status}
+        onChange={(event) => roster.setFilter({ status: event.currentTarget.value as Status | '' })}
+      >
+        <option value="">All statuses</option>
+        {STATUSES.map((status) => (
+          <option key={status} value={status} selected={status === filter.status}>
+            {status} ({count(pool?.counts[status] ?? 0)})
+          </option>
+        ))}
+      </select>
       {filtered && (
         <Button kind="quiet" onClick={() => roster.setFilter({ match: '', status: '' })}>
           Clear
