@@ -166,7 +166,7 @@ export const KeyRow = memo(({ item, index, place, rowHeight, lifted, chosen, con
         </button>
       </span>
       <span class="cell number" role="cell">
-        {place + 1}
+        {item.priority + place - index}
       </span>
       <span class="cell name" role="cell">
         <span class="line">
