@@ -1,8 +1,8 @@
 # keybroker: everything is built out of tree in build/, from one makefile, without recursion.
 #
 #   sources    found by wildcard; nothing to register here for a new .c file
-#   variants   plain (build/…), asan (build/asan/…), tsan (build/tsan/…), and two that only compile,
-#              for lint; each has its objects in build/obj/VARIANT/
+#   variants   plain (build/…), asan (build/asan/…), tsan (build/tsan/…), cov (build/cov/…), and two
+#              that only compile, for lint; each has its objects in build/obj/VARIANT/
 #   knobs      CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, LIBDIR, WERROR=1, V=1 (show commands),
 #              T='recovery board' (run only tests/*/test_recovery and test_board),
 #              S='read failover' (measure only these sections of the bench)
@@ -72,6 +72,7 @@ DEB_TEST := libcriterion-dev libmicrohttpd-dev
 # What the bench compares with. It builds without, and says what it could not measure.
 DEB_BENCH := redis-server libhiredis-dev memcached libmemcached-dev gnuplot-nox valgrind
 PEER_PC := hiredis libmemcached
+DEB_COVERAGE := lcov
 DEB_CI := clang clang-tidy clang-format clang-tools cppcheck libclang-rt-14-dev spin
 
 # pkg-config is asked when a recipe first needs the answer: `make deps` may install it before.
@@ -104,21 +105,26 @@ FLAGS_asan := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fsanitize=address,u
 FLAGS_tsan := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fsanitize=thread
 FLAGS_fuzz := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined \
               -fsanitize=fuzzer-no-link,address,undefined
+# Nothing is folded together, so a line's count is its own; gcc then knows no ranges to warn about.
+FLAGS_cov := -U_FORTIFY_SOURCE -O0 --coverage -fprofile-update=atomic -Wno-format-truncation
 FLAGS_lint-gcc := $(FLAGS_plain)
 FLAGS_lint-clang := $(FLAGS_plain)
 LINK_plain :=
 LINK_asan := -fsanitize=address,undefined
 LINK_tsan := -fsanitize=thread
+LINK_cov := --coverage
 LINK_fuzz := -fsanitize=fuzzer,address,undefined
 CC_plain = $(CC)
 CC_asan = $(CC)
 CC_tsan = $(CC)
+CC_cov := gcc
 CC_fuzz := clang
 CC_lint-gcc := gcc
 CC_lint-clang := clang
 OUT_plain := build
 OUT_asan := build/asan
 OUT_tsan := build/tsan
+OUT_cov := build/cov
 
 # A report's way through the broker is short and found cold: whole-program optimisation puts its code
 # together (5% of a failover). The objects carry ordinary code too, for the tests that link them.
@@ -218,8 +224,8 @@ define link
 	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(2)
 endef
 
-$(foreach v,plain asan tsan fuzz lint-gcc lint-clang,$(eval $(call COMPILE_RULES,$(v))))
-$(foreach v,plain asan tsan,$(eval $(call VARIANT_RULES,$(v))))
+$(foreach v,plain asan tsan cov fuzz lint-gcc lint-clang,$(eval $(call COMPILE_RULES,$(v))))
+$(foreach v,plain asan tsan cov,$(eval $(call VARIANT_RULES,$(v))))
 
 .PHONY: all FORCE
 FORCE:
@@ -227,10 +233,10 @@ all: $(PROGRAMS_plain) ## build keybrokerd, keybroker, the library and the examp
 
 # ---- what must be installed --------------------------------------------------------------------
 
-NEED_TESTS := $(filter test test-unit test-process asan tsan fuzz lint demo,$(MAKECMDGOALS))
+NEED_TESTS := $(filter test test-unit test-process asan tsan coverage fuzz lint demo,$(MAKECMDGOALS))
 INSTALLS := $(filter test test-unit test-process demo run,$(MAKECMDGOALS))
 
-.PHONY: deps deps-bench deps-ci check
+.PHONY: deps deps-bench deps-coverage deps-ci check
 deps: ## install what is missing (Debian, Ubuntu), or say what to install
 	$(call ensure_packages,$(DEB_BUILD) $(DEB_TEST))
 # Debian starts a server that is installed, where systemd runs. Those are not wanted here: the bench
@@ -239,11 +245,13 @@ deps-bench: ## the same for bench: what it compares with, plots, callgrind
 	$(call ensure_packages,$(DEB_BUILD) $(DEB_BENCH)) && \
 	{ test ! -d /run/systemd/system || for server in redis-server memcached; do \
 	  case "$$missing " in *" $$server "*) $$sudo systemctl --quiet disable --now $$server;; esac; done; }
+deps-coverage: ## the same for coverage: lcov, which reads what gcc's gcov counted
+	$(call ensure_packages,$(DEB_BUILD) $(DEB_TEST) $(DEB_COVERAGE))
 deps-ci: deps ## the same for asan, tsan, lint and analyze
 	$(call ensure_packages,$(DEB_CI))
 
 # Never installs by itself: says in one sentence what a compiler would say in a hundred.
-check: $(if $(INSTALLS),deps) $(if $(filter bench,$(MAKECMDGOALS)),deps-bench)
+check: $(if $(INSTALLS),deps) $(foreach goal,bench coverage,$(if $(filter $(goal),$(MAKECMDGOALS)),deps-$(goal)))
 	@command -v $(firstword $(CC)) >/dev/null || { \
 	  echo 'keybroker: the compiler $(CC) is missing. `make deps` installs it on Debian and Ubuntu.' >&2; exit 1; }
 	@command -v pkg-config >/dev/null || { \
@@ -282,7 +290,7 @@ process_tests = $(call chosen,$(1),process)
 # they run under a sanitizer, where long tests do fewer rounds.
 run_tests = $(Q)KEYBROKER_BUILD=$(CURDIR)/$(OUT_$(1)) KEYBROKER_VARIANT=$(1) tests/support/run.sh $(CURDIR)/$(OUT_$(1))/log $(2)
 
-.PHONY: test test-unit test-process asan tsan
+.PHONY: test test-unit test-process asan tsan coverage
 test: test-unit test-process ## install what is missing, build, run every test
 test-unit: $(call unit_tests,plain) ## the unit tests alone
 	$(call run_tests,plain,$(call unit_tests,plain))
@@ -292,7 +300,9 @@ asan: $(call unit_tests,asan) $(call process_tests,asan) $(PROGRAMS_asan) $(HELP
 	$(call run_tests,asan,$(call unit_tests,asan) $(call process_tests,asan))
 tsan: $(call unit_tests,tsan) $(call process_tests,tsan) $(PROGRAMS_tsan) $(HELPERS_tsan) ## every test under ThreadSanitizer
 	$(call run_tests,tsan,$(call unit_tests,tsan) $(call process_tests,tsan))
-test test-unit test-process asan tsan fuzz lint analyze: WERROR := 1
+coverage: $(call unit_tests,cov) $(call process_tests,cov) $(PROGRAMS_cov) $(HELPERS_cov) ## every test, counted: how much of the sources they reach, line by line in build/coverage/index.html
+	$(Q)KEYBROKER_BUILD=$(CURDIR)/build/cov tests/support/coverage.sh $(call unit_tests,cov) $(call process_tests,cov)
+test test-unit test-process asan tsan coverage fuzz lint analyze: WERROR := 1
 
 # Each target runs for FUZZ_SECONDS, from the corpus in the repository and what earlier runs found.
 # An input that breaks something is kept in build/fuzz.
