@@ -45,7 +45,8 @@ DEMO_SRC := $(wildcard bench/demo/*.c)
 # PRELOAD_SRC are shared objects that tests preload into brokers; standin_*.c are the stand-in's.
 STANDIN_SRC := tests/support/vendor_standin_main.c $(wildcard tests/support/standin_*.c)
 PRELOAD_SRC := $(addprefix tests/support/,slow_disk.c step_clock.c short_memory.c)
-SUPPORT_SRC := $(filter-out %_main.c $(PRELOAD_SRC) $(STANDIN_SRC),$(wildcard tests/support/*.c))
+COUNTED_SRC := $(wildcard tests/support/counted_*.c) # for the cov variant's programs only
+SUPPORT_SRC := $(filter-out %_main.c $(PRELOAD_SRC) $(STANDIN_SRC) $(COUNTED_SRC),$(wildcard tests/support/*.c))
 TEST_SRC := $(wildcard tests/unit/test_*.c tests/process/test_*.c)
 # bench_NAME.c is a program's main, everything else there is common to them.
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
@@ -58,7 +59,7 @@ CLIENT_TESTS := $(call including,client)
 CLI_TESTS := $(call including,client/cli)
 CAMPAIGN_SRC := $(wildcard tests/campaign/*.c)
 ALL_SRC := $(CAMPAIGN_SRC) $(BROKER_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC) $(DEMO_SRC) $(STANDIN_SRC) \
-           $(SUPPORT_SRC) $(PRELOAD_SRC) $(TEST_SRC) $(FUZZ_SRC) $(FUZZ_COMMON) $(BENCH_MAIN) $(BENCH_COMMON) \
+           $(SUPPORT_SRC) $(PRELOAD_SRC) $(COUNTED_SRC) $(TEST_SRC) $(FUZZ_SRC) $(FUZZ_COMMON) $(BENCH_MAIN) $(BENCH_COMMON) \
            $(wildcard tests/support/tsan_main.c)
 ALL_HEADERS := $(sort $(wildcard include/*.h include/*/*.h broker/*.h broker/*/*.h client/*.h \
                client/*/*.h bench/*.h bench/*/*.h tests/*.h tests/*/*.h))
@@ -158,7 +159,7 @@ endef
 #   libclient.a     the library's own objects, for tests of its insides; libcli.a likewise
 #   libkeybroker.a  the public library: one object in which all but kb_… is local
 define VARIANT_RULES
-$(OUT_$(1))/keybrokerd: $(call objects,$(1),$(BROKER_SRC))
+$(OUT_$(1))/keybrokerd: $(call objects,$(1),$(BROKER_SRC) $(if $(filter cov,$(1)),tests/support/counted_kill.c))
 	$$(call link,$(1),$$(if $$(LTO_$(1)),$$(LTO_$(1)) $$(CFLAGS) $$(FLAGS_$(1))) $$(BROKER_LIBS))
 $(OUT_$(1))/keybroker: $(call objects,$(1),$(CLI_SRC)) $(OUT_$(1))/libkeybroker.a
 	$$(call link,$(1),$$(CLI_LIBS) $$(CLIENT_LIBS))
@@ -208,7 +209,8 @@ endef
 # insides first; every other gets the library as users get it. Under TSan a runner of our own
 # stands in for Criterion's, which maps memory where TSan allows none.
 define TEST_RULES
-$(3): $(call objects,$(1),$(2)) $(if $(filter tsan,$(1)),build/obj/tsan/tests/support/tsan_main.o) \
+$(3): $(call objects,$(1),$(2) $(if $(filter tsan,$(1)),tests/support/tsan_main.c) \
+    $(if $(filter cov,$(1)),tests/support/counted_exit.c)) \
     build/obj/$(1)/libsupport.a $(if $(filter $(2),$(CLI_TESTS)),build/obj/$(1)/libcli.a) \
     $(if $(filter $(2),$(CLIENT_TESTS)),build/obj/$(1)/libclient.a,$(OUT_$(1))/libkeybroker.a) \
     build/obj/$(1)/libbroker.a

@@ -28,6 +28,7 @@
 
 static atomic_ulong calls_left; /* until the one that fails; 0 = none does */
 static int calls_error;
+static bool calls_memory_too;            /* mapped memory without a file, too */
 static const char *_Atomic calls_failed; /* which one it was, or NULL */
 
 /* The n-th call from now fails. */
@@ -152,14 +153,17 @@ int ftruncate(int fd, off_t length) {
     return CALLS_INT(ftruncate, fd, length);
 }
 int posix_fallocate(int fd, off_t offset, off_t length) {
-    return calls_fails(__func__)                                ? calls_error
+    return calls_fails(__func__)                               ? calls_error
            : syscall(SYS_fallocate, fd, 0, offset, length) < 0 ? errno
-                                                                : 0;
+                                                               : 0;
 }
 void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset) {
-    if (fd >= 0 && calls_fails(__func__))
+    if ((fd >= 0 || calls_memory_too) && calls_fails(__func__))
         return MAP_FAILED;
     return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
+}
+int madvise(void *address, size_t length, int advice) {
+    return CALLS_INT(madvise, address, length, advice);
 }
 int fstat(int fd, struct stat *status) {
     return CALLS_INT(newfstatat, fd, "", status, AT_EMPTY_PATH);
@@ -172,6 +176,9 @@ int __fxstat(int version, int fd, struct stat *status) {
 }
 int stat(const char *path, struct stat *status) {
     return CALLS_INT(newfstatat, AT_FDCWD, path, status, 0);
+}
+int lstat(const char *path, struct stat *status) {
+    return CALLS_INT(newfstatat, AT_FDCWD, path, status, AT_SYMLINK_NOFOLLOW);
 }
 int fstatat(int dir_fd, const char *path, struct stat *status, int flags) {
     return CALLS_INT(newfstatat, dir_fd, path, status, flags);
@@ -236,6 +243,9 @@ int listen(int fd, int queue) {
 }
 int connect(int fd, const struct sockaddr *address, socklen_t length) {
     return CALLS_INT(connect, fd, address, length);
+}
+ssize_t send(int fd, const void *data, size_t length, int flags) {
+    return CALLS_SIZE(sendto, fd, data, length, flags, NULL, 0);
 }
 
 #endif

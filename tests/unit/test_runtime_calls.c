@@ -112,8 +112,8 @@ static void expect_lock(int result, const char *when) {
 }
 
 Test(runtime_calls, a_lock_that_failed_is_nobodys) {
-    calls_sweep(&(struct calls_sweep){
-        .work = lock, .check = expect_lock, .least = 2, .error = ENOLCK });
+    calls_sweep(
+        &(struct calls_sweep){ .work = lock, .check = expect_lock, .least = 2, .error = ENOLCK });
 }
 
 static int listen_there(void) {
@@ -237,7 +237,8 @@ static int build(void) {
 
 static void expect_catalog(int result, const char *when) {
     if (result < 0)
-        cr_assert_not(exists(".catalog.0000000000000007.new"), "%s: plaintext keys are left in a file", when);
+        cr_assert_not(exists(".catalog.0000000000000007.new"),
+                      "%s: plaintext keys are left in a file", when);
     cr_assert_eq(build(), 0, "%s", when);
     catalog_discard(dir_fd, VERSION);
 }

@@ -220,11 +220,8 @@ static void expect_to_open(int result, const char *when) {
 
 Test(store_calls, a_rotation_that_fails_anywhere_leaves_a_key_that_opens_the_store,
      .timeout = 120) {
-    calls_sweep(&(struct calls_sweep){ .prepare = serve,
-                                       .work = rotate,
-                                       .check = expect_to_open,
-                                       .least = 20,
-                                       .error = EIO });
+    calls_sweep(&(struct calls_sweep){
+        .prepare = serve, .work = rotate, .check = expect_to_open, .least = 20, .error = EIO });
 }
 
 /* ---- backups ---- */
