@@ -36,7 +36,8 @@ space := $(empty) $(empty)
 
 # ---- what there is ---------------------------------------------------------------------------
 
-BROKER_SRC := $(wildcard broker/*.c broker/console/*.c)
+BROKER_SRC := $(wildcard broker/*.c)
+CONSOLE_SRC := $(wildcard broker/console/*.c)
 CLIENT_SRC := $(wildcard client/*.c)
 CLI_SRC := $(wildcard client/cli/*.c)
 WORKER_SRC := $(wildcard client/examples/*.c)
@@ -58,18 +59,21 @@ including = $(if $(TEST_SRC),$(shell grep -lE '^\#include "(([./]*/)?$(1)/[a-z_]
 CLIENT_TESTS := $(call including,client)
 CLI_TESTS := $(call including,client/cli)
 CAMPAIGN_SRC := $(wildcard tests/campaign/*.c)
-ALL_SRC := $(CAMPAIGN_SRC) $(BROKER_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC) $(DEMO_SRC) $(STANDIN_SRC) \
+ALL_SRC := $(CAMPAIGN_SRC) $(BROKER_SRC) $(CONSOLE_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC) $(DEMO_SRC) $(STANDIN_SRC) \
            $(SUPPORT_SRC) $(PRELOAD_SRC) $(COUNTED_SRC) $(TEST_SRC) $(FUZZ_SRC) $(FUZZ_COMMON) $(BENCH_MAIN) $(BENCH_COMMON) \
            $(wildcard tests/support/tsan_main.c)
 ALL_HEADERS := $(sort $(wildcard include/*.h include/*/*.h broker/*.h broker/*/*.h client/*.h \
                client/*/*.h bench/*.h bench/*/*.h tests/*.h tests/*/*.h))
 
 # The first list is what `make` needs, the second what tests and demo need besides.
-BUILD_PC := liburing libseccomp lmdb libsodium jansson smartcols libedit libcurl libxxhash
-TEST_PC := criterion libmicrohttpd
+BUILD_PC := liburing libseccomp lmdb libsodium jansson smartcols libedit libcurl libxxhash libmicrohttpd
+TEST_PC := criterion
 DEB_BUILD := gcc libc6-dev make pkg-config liburing-dev libseccomp-dev liblmdb-dev libsodium-dev \
-             libjansson-dev libsmartcols-dev libedit-dev libcurl4-openssl-dev libxxhash-dev
-DEB_TEST := libcriterion-dev libmicrohttpd-dev
+             libjansson-dev libsmartcols-dev libedit-dev libcurl4-openssl-dev libxxhash-dev \
+             libmicrohttpd-dev
+DEB_TEST := libcriterion-dev
+# The page's libraries come by npm, which may be here from elsewhere than Debian.
+DEB_PAGE = $(if $(shell command -v npm),,npm)
 # What the bench compares with. It builds without, and says what it could not measure.
 DEB_BENCH := redis-server libhiredis-dev memcached libmemcached-dev gnuplot-nox valgrind
 PEER_PC := hiredis libmemcached
@@ -78,8 +82,9 @@ DEB_CI := clang clang-tidy clang-format clang-tools cppcheck libclang-rt-14-dev 
 
 # pkg-config is asked when a recipe first needs the answer: `make deps` may install it before.
 lazy = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
-PC_CFLAGS = $(call lazy,PC_CFLAGS,--cflags $(BUILD_PC) libmicrohttpd 2>/dev/null)
+PC_CFLAGS = $(call lazy,PC_CFLAGS,--cflags $(BUILD_PC) 2>/dev/null)
 BROKER_LIBS = $(call lazy,BROKER_LIBS,--libs liburing libseccomp lmdb libsodium jansson)
+CONSOLE_LIBS = $(call lazy,CONSOLE_LIBS,--libs libmicrohttpd libsodium jansson)
 CLIENT_LIBS = $(call lazy,CLIENT_LIBS,--libs lmdb jansson)
 CLI_LIBS = $(call lazy,CLI_LIBS,--libs smartcols libedit jansson)
 WORKER_LIBS = $(call lazy,WORKER_LIBS,--libs libcurl jansson)
@@ -155,12 +160,14 @@ build/obj/$(1)/%.o: %.c build/obj/$(1)/.flags | check
 endef
 
 # $(1) variant. Archives keep a test's link errors its own: only what it uses is pulled in.
-#   libbroker.a     the broker without its main
+#   libbroker.a     the broker without its main; libconsole.a likewise
 #   libclient.a     the library's own objects, for tests of its insides; libcli.a likewise
 #   libkeybroker.a  the public library: one object in which all but kb_… is local
 define VARIANT_RULES
 $(OUT_$(1))/keybrokerd: $(call objects,$(1),$(BROKER_SRC) $(if $(filter cov,$(1)),tests/support/counted_kill.c))
 	$$(call link,$(1),$$(if $$(LTO_$(1)),$$(LTO_$(1)) $$(CFLAGS) $$(FLAGS_$(1))) $$(BROKER_LIBS))
+$(OUT_$(1))/keybroker-console: $(call objects,$(1),$(CONSOLE_SRC)) build/obj/$(1)/libbroker.a build/obj/page/assets.o
+	$$(if $$(wildcard build/obj/page/assets.o),$$(call link,$(1),$$(CONSOLE_LIBS)),@rm -f $$@)
 $(OUT_$(1))/keybroker: $(call objects,$(1),$(CLI_SRC)) $(OUT_$(1))/libkeybroker.a
 	$$(call link,$(1),$$(CLI_LIBS) $$(CLIENT_LIBS))
 $(OUT_$(1))/examples/worker: $(call objects,$(1),$(WORKER_SRC)) $(OUT_$(1))/libkeybroker.a
@@ -171,6 +178,8 @@ $(OUT_$(1))/demo: $(call objects,$(1),$(DEMO_SRC))
 	$$(call link,$(1),$$(WORKER_LIBS))
 
 build/obj/$(1)/libbroker.a: $(call objects,$(1),$(filter-out broker/main.c,$(BROKER_SRC)))
+	$$(archive)
+build/obj/$(1)/libconsole.a: $(call objects,$(1),$(filter-out broker/console/main.c broker/console/asset.c,$(CONSOLE_SRC)))
 	$$(archive)
 build/obj/$(1)/libclient.a: $(call objects,$(1),$(CLIENT_SRC))
 	$$(archive)
@@ -193,7 +202,7 @@ $(OUT_$(1))/$(SONAME): $(OUT_$(1))/libkeybroker.so.$(VERSION)
 $(OUT_$(1))/libkeybroker.so: $(OUT_$(1))/$(SONAME)
 	$$(Q)ln -sf $$(<F) $$@
 
-PROGRAMS_$(1) := $(addprefix $(OUT_$(1))/,keybrokerd keybroker libkeybroker.a libkeybroker.so examples/worker)
+PROGRAMS_$(1) := $(addprefix $(OUT_$(1))/,keybrokerd keybroker keybroker-console libkeybroker.a libkeybroker.so examples/worker)
 PRELOADS_$(1) := $(PRELOAD_SRC:tests/support/%.c=$(OUT_$(1))/%.so)
 HELPERS_$(1) := $(OUT_$(1))/vendor_standin $$(PRELOADS_$(1))
 # Never with a sanitizer: they are loaded before the sanitizer's own library.
@@ -213,8 +222,8 @@ $(3): $(call objects,$(1),$(2) $(if $(filter tsan,$(1)),tests/support/tsan_main.
     $(if $(filter cov,$(1)),tests/support/counted_exit.c)) \
     build/obj/$(1)/libsupport.a $(if $(filter $(2),$(CLI_TESTS)),build/obj/$(1)/libcli.a) \
     $(if $(filter $(2),$(CLIENT_TESTS)),build/obj/$(1)/libclient.a,$(OUT_$(1))/libkeybroker.a) \
-    build/obj/$(1)/libbroker.a
-	$$(call link,$(1),$(if $(filter tsan,$(1)),,$$(TEST_LIBS)) $$(BROKER_LIBS) $$(CLIENT_LIBS) $$(CLI_LIBS) $$(WORKER_LIBS))
+    build/obj/$(1)/libconsole.a build/obj/$(1)/libbroker.a
+	$$(call link,$(1),$(if $(filter tsan,$(1)),,$$(TEST_LIBS)) $$(BROKER_LIBS) $$(CONSOLE_LIBS) $$(CLIENT_LIBS) $$(CLI_LIBS) $$(WORKER_LIBS))
 endef
 
 , := ,
@@ -231,7 +240,33 @@ $(foreach v,plain asan tsan cov,$(eval $(call VARIANT_RULES,$(v))))
 
 .PHONY: all FORCE
 FORCE:
-all: $(PROGRAMS_plain) ## build keybrokerd, keybroker, the library and the example worker (default)
+all: $(PROGRAMS_plain) ## build keybrokerd, keybroker, the library, the console and the example worker (default)
+
+# ---- the console's page --------------------------------------------------------------------------
+
+# Bundled in build/console, where npm puts what it downloads too, and embedded in keybroker-console.
+# Where npm is missing or can't download, a sentence says so and there is no console, but everything
+# else: these recipes end well without their target, and are tried again the next time.
+PAGE := broker/console/page
+PAGE_PACKAGE := $(wildcard $(addprefix $(PAGE)/,package.json package-lock.json .npmrc))
+PAGE_SRC := $(shell find $(PAGE) -type f 2>/dev/null)
+PAGE_FILES := index.html app.js app.css icon.svg
+needs_page := $(filter test test-process asan tsan test-console,$(MAKECMDGOALS))
+no_page = { echo 'keybroker: no web console: $(1)' >&2; rm -rf build/obj/page build/console/.bundled; exit $(if $(needs_page),1,0); }
+build/console/npm/.installed: $(PAGE_PACKAGE) | check
+	@mkdir -p $(@D)
+	@command -v npm >/dev/null || $(call no_page,npm is missing. `make deps` installs it on Debian and Ubuntu.); \
+	cp $(PAGE_PACKAGE) $(@D); cd $(@D) && echo '  NPM     $(PAGE)' && \
+	npm ci --no-audit --no-fund >npm.log 2>&1 && touch .installed || { cd $(CURDIR); \
+	  $(call no_page,npm could not download what its page is made with; see $(@D)/npm.log.); }
+build/console/.bundled: $(PAGE_SRC) build/console/npm/.installed
+	@test -e build/console/npm/.installed || exit 0; echo '  BUNDLE  $(PAGE)'; \
+	cd build/console/npm && PAGE_SRC=$(CURDIR)/$(PAGE) OUT_DIR=$(CURDIR)/build/console \
+	  NODE_PATH=$(CURDIR)/build/console/npm/node_modules npm run --silent build && cd .. && \
+	for file in $(PAGE_FILES); do gzip -9nc $$file >$$file.gz || exit 1; done && touch .bundled
+build/obj/page/assets.o: broker/console/assets.S build/console/.bundled
+	@test -e build/console/.bundled || exit 0; mkdir -p $(@D); echo '  EMBED   $(PAGE)'; \
+	$(CC) -c -Wa,-Ibuild/console -o $@ $<
 
 # ---- what must be installed --------------------------------------------------------------------
 
@@ -240,7 +275,7 @@ INSTALLS := $(filter test test-unit test-process demo run,$(MAKECMDGOALS))
 
 .PHONY: deps deps-bench deps-coverage deps-ci check
 deps: ## install what is missing (Debian, Ubuntu), or say what to install
-	$(call ensure_packages,$(DEB_BUILD) $(DEB_TEST))
+	$(call ensure_packages,$(DEB_BUILD) $(DEB_TEST) $(DEB_PAGE))
 # Debian starts a server that is installed, where systemd runs. Those are not wanted here: the bench
 # has servers of its own, and stops them.
 deps-bench: ## the same for bench: what it compares with, plots, callgrind
@@ -378,7 +413,7 @@ build/lint/%.tidy: %.c build/obj/lint-clang/%.o .clang-tidy
 
 # Analyzers take seconds a file: they look at what is installed, lint at everything. Like lint they
 # look again at what changed, and depend on clang's object for the headers.
-ANALYZED := $(BROKER_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC)
+ANALYZED := $(BROKER_SRC) $(CONSOLE_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC)
 SCAN_CHECKERS := optin.portability.UnixAPI security.FloatLoopCounter security.insecureAPI.rand \
                  security.insecureAPI.strcpy valist.CopyToSelf valist.Uninitialized valist.Unterminated
 analysis_flags = -std=gnu17 $(CPPFLAGS_ALL) $(call place_flags,$<) $(PC_CFLAGS)

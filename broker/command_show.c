@@ -50,7 +50,9 @@ static int show_vendor(struct request *request, struct refusal *refusal) {
 
 static int show_info(struct request *request, struct refusal *refusal) {
     (void)refusal;
+    bool may_change = request->session->level == LEVEL_CHANGE;
     request->body = view_info(request->server);
+    json_object_set_new(request->body, "access", json_string(may_change ? "admin" : "viewer"));
     return 0;
 }
 
@@ -145,7 +147,7 @@ static int list_keys(struct request *request, struct refusal *refusal) {
     json_object_set_new(head, "strategy", json_string(model_strategy_name(pool->record->strategy)));
     json_object_set_new(head, "revision", json_integer((json_int_t)pool->record->revision));
     json_object_set_new(head, "total", json_integer((json_int_t)filter.total));
-    json_object_set_new(head, "current", view_current(request->server, pool));
+    view_add_outlook(head, request->server, pool);
     json_object_set_new(head, "usable", json_integer(usable));
     json_object_set_new(head, "pool_total", json_integer((json_int_t)pool->count));
     request->listing = listing;

@@ -6,6 +6,7 @@
 
 #include "keyconfig.h"
 #include "memory.h"
+#include "outlook.h"
 #include "server.h"
 #include "timetext.h"
 #include "vendor_rules.h"
@@ -35,12 +36,6 @@ static const struct publication *publication_of(const struct server *server,
     return outlet ? &outlet->publication : NULL;
 }
 
-json_t *view_current(const struct server *server, const struct model_pool *pool) {
-    const struct publication *pub = publication_of(server, pool);
-    const struct model_key *key = pub ? model_key_by_id(server->model, pub->choice_id) : NULL;
-    return key ? json_string(key->record->name) : json_null();
-}
-
 /* ---- pools ---- */
 
 static json_t *counts(const struct server *server, const struct model_pool *pool,
@@ -63,6 +58,20 @@ static const char *guard_word(const struct model_pool *pool) {
     return pool->guard_share ? "on" : "off";
 }
 
+static json_t *name_or_null(const struct model_key *key) {
+    return key ? json_string(key->record->name) : json_null();
+}
+
+void view_add_outlook(json_t *object, const struct server *server, const struct model_pool *pool) {
+    const struct publication *pub = publication_of(server, pool);
+    uint64_t current = pub ? pub->choice_id : 0;
+    json_object_set_new(object, "current", name_or_null(model_key_by_id(server->model, current)));
+    json_object_set_new(object, "next",
+                        name_or_null(outlook_next(pool, current, server->now.wall_ms)));
+    json_object_set_new(object, "guard", json_string(guard_word(pool)));
+    json_object_set_new(object, "recovers_at", view_time(outlook_recovers_at(pool, server->now)));
+}
+
 json_t *view_pool(const struct server *server, uint64_t pool_id) {
     const struct model_pool *pool = model_pool_by_id(server->model, pool_id);
     if (!pool)
@@ -72,17 +81,20 @@ json_t *view_pool(const struct server *server, uint64_t pool_id) {
     const struct model_key *default_key = model_key_by_id(server->model, record->default_key_id);
     uint64_t usable;
     json_t *by_status = counts(server, pool, &usable);
-    return json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:o, s:s, s:I, s:o, s:I, s:o, s:s, s:s, s:o, s:o}",
-        "name", record->name, "vendor", record->vendor, "strategy",
-        model_strategy_name(record->strategy), "group", text_or_null(record->group), "current",
-        view_current(server, pool), "usable", (json_int_t)usable, "total", (json_int_t)pool->count,
-        "counts", by_status, "guard", guard_word(pool), "revision", (json_int_t)record->revision,
-        "last_failover", view_time(pub ? pub->last_failover_ms : 0), "failovers",
-        (json_int_t)(pub ? pub->failovers : 0), "base_url", text_or_null(record->base_url),
-        "exceeded_recovery", record->exceeded_recovery, "error_recovery", record->error_recovery,
-        "created_at", view_time(record->created_at_ms), "default",
-        text_or_null(default_key ? default_key->record->name : ""));
+    json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "name", record->name, "vendor",
+                               record->vendor, "strategy", model_strategy_name(record->strategy),
+                               "group", text_or_null(record->group));
+    view_add_outlook(object, server, pool);
+    json_t *rest = json_pack(
+        "{s:I, s:I, s:o, s:I, s:o, s:I, s:o, s:s, s:s, s:o, s:o}", "usable", (json_int_t)usable,
+        "total", (json_int_t)pool->count, "counts", by_status, "revision",
+        (json_int_t)record->revision, "last_failover", view_time(pub ? pub->last_failover_ms : 0),
+        "failovers", (json_int_t)(pub ? pub->failovers : 0), "base_url",
+        text_or_null(record->base_url), "exceeded_recovery", record->exceeded_recovery,
+        "error_recovery", record->error_recovery, "created_at", view_time(record->created_at_ms),
+        "default", text_or_null(default_key ? default_key->record->name : ""));
+    json_object_update_new(object, rest);
+    return object;
 }
 
 /* ---- keys ---- */
@@ -113,14 +125,6 @@ static const char *base_url_of(const struct model_key *key, const json_t *config
     return key->pool->vendor ? key->pool->vendor->base_url : "";
 }
 
-/* When it comes back by itself, by the calendar as it is now. */
-static int64_t recovers_at(const struct server *server, const struct model_key *key,
-                           kb_status status) {
-    if (!key->state.deadline_mono || status == KB_STATUS_EXPIRED)
-        return 0;
-    return server->now.wall_ms + key->state.deadline_mono - server->now.mono_ms;
-}
-
 json_t *view_key(const struct server *server, uint64_t key_id) {
     const struct model_key *key = model_key_by_id(server->model, key_id);
     if (!key)
@@ -144,7 +148,7 @@ json_t *view_key(const struct server *server, uint64_t key_id) {
         text_or_null(status == KB_STATUS_EXPIRED ? "its time passed" : state->reason),
         "status_since",
         view_time(status == KB_STATUS_EXPIRED ? record->expires_at_ms : state->status_since_ms),
-        "recovers_at", view_time(recovers_at(server, key, status)), "last_failure",
+        "recovers_at", view_time(outlook_key_recovers_at(key, server->now)), "last_failure",
         last_failure(state), "counters", counters(state), "created_at",
         view_time(record->created_at_ms), "updated_at", view_time(record->updated_at_ms));
 }

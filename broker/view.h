@@ -19,8 +19,9 @@ json_t *view_vendor(const struct vendor *vendor);
 /* With its fields and rules, which are too long for a list. */
 json_t *view_vendor_whole(const struct vendor *vendor);
 json_t *view_info(const struct server *server);
-/* The name of the key that workers are handed now (by priority), or null. */
-json_t *view_current(const struct server *server, const struct model_pool *pool);
+/* What every object about a whole pool says: the `current` key (that workers are handed now, by
+ * priority), the `next`, the `guard`, and when an exhausted pool has a key again. */
+void view_add_outlook(json_t *object, const struct server *server, const struct model_pool *pool);
 /* RFC 3339, or null for 0. */
 json_t *view_time(int64_t wall_ms);
 

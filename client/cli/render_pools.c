@@ -80,6 +80,8 @@ void cli_render_pool(const struct cli_context *context, const json_t *body, int6
         { "vendor", "Vendor", CLI_FIELD_TEXT },
         { "strategy", "Strategy", CLI_FIELD_TEXT },
         { "current", "Using", CLI_FIELD_TEXT },
+        { "next", "Next", CLI_FIELD_TEXT },
+        { "recovers_at", "Usable again", CLI_FIELD_TIME },
         { "usable", "Usable", CLI_FIELD_TEXT },
         { "total", "Keys", CLI_FIELD_TEXT },
         { "counts", "By status", CLI_FIELD_COUNTS },

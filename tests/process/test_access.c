@@ -97,12 +97,15 @@ TEST_BOTH_LOOPS(access, members_of_the_viewer_group_may_only_look) {
         }
         for (size_t i = 0; i < sizeof CHANGES / sizeof *CHANGES; i++)
             cr_assert_eq(peer_ask(peer, "%s", CHANGES[i])->code, 403, "%s", CHANGES[i]);
+        struct answer *info = peer_must(peer, "json show info");
+        cr_assert_str_eq(answer_string(info, "access"), "viewer");
         cr_assert_eq(peer_ask_with(peer, CANARY, "add key main")->code, 403);
         cr_assert_eq(peer_ask_with(peer, "{\"keys\":[]}", "import main mode=merge")->code, 403);
         cr_assert_eq(peer_ask_with(peer, CANARY, "add pool x vendor=openai")->code, 403);
     }
     struct peer *root = peer_open(b);
     cr_assert_eq(answer_number(peer_must(root, "json show pool main"), "revision"), 1);
+    cr_assert_str_eq(answer_string(peer_must(root, "json show info"), "access"), "admin");
 }
 
 TEST_BOTH_LOOPS(access, the_admin_group_is_nobody_when_none_is_named) {

@@ -64,7 +64,10 @@ static void assert_fields(const json_t *object, const char *what, const char *na
 TEST_BOTH_LOOPS(admin, lists_have_the_fields_that_are_documented) {
     struct peer *peer = peer_start(b, 2);
     struct answer *keys = peer_must(peer, "json show keys main");
-    assert_fields(keys->json, "show keys", "pool vendor strategy revision total keys");
+    assert_fields(keys->json, "show keys",
+                  "pool vendor strategy revision total current next guard recovers_at keys");
+    cr_assert_str_eq(answer_string(keys, "current"), "key1");
+    cr_assert_str_eq(answer_string(keys, "next"), "key2");
     assert_fields(answer_at(keys, "keys.1"), "a key",
                   "id name status priority default current masked base_url config expires_at "
                   "account weight note reason status_since recovers_at last_failure counters "
@@ -76,12 +79,26 @@ TEST_BOTH_LOOPS(admin, lists_have_the_fields_that_are_documented) {
     cr_assert(json_is_true(answer_at(keys, "keys.0.default")));
     struct answer *pools = peer_must(peer, "json show pools");
     assert_fields(answer_at(pools, "pools.0"), "a pool",
-                  "name vendor strategy current usable counts guard last_failover revision");
+                  "name vendor strategy current next usable counts guard recovers_at last_failover "
+                  "revision");
     cr_assert_eq(answer_number(pools, "pools.0.counts.normal"), 2);
     struct answer *events = peer_must(peer, "json show events");
     assert_fields(answer_at(events, "events.0"), "an event",
                   "seq time pool key from to class reason http_status vendor_code who");
     cr_assert_str_eq(answer_string(peer_must(peer, "json show info"), "loop"), b->loop);
+}
+
+TEST_BOTH_LOOPS(admin, the_next_key_moves_up_when_the_current_one_goes) {
+    struct peer *peer = start(b, 3);
+    cr_assert_str_eq(answer_string(peer_must(peer, "json show pool main"), "next"), "key2");
+    peer_must(peer, "disable key main key1");
+    struct answer *pool = peer_must(peer, "json show pool main");
+    cr_assert_str_eq(answer_string(pool, "current"), "key2");
+    cr_assert_str_eq(answer_string(pool, "next"), "key3");
+    peer_must(peer, "disable key main key3");
+    cr_assert(json_is_null(answer_at(peer_must(peer, "json show pool main"), "next")));
+    peer_must(peer, "enable key main key1");
+    cr_assert_str_eq(answer_string(peer_must(peer, "json show pools"), "pools.0.next"), "key2");
 }
 
 TEST_BOTH_LOOPS(admin, lists_are_filtered_and_cut) {

@@ -1,0 +1,118 @@
+/*
+ * The site: what keybroker-console answers over HTTP. Owns the listening socket, libmicrohttpd's
+ * thread, the visits and the tokens, the feed and the link to the broker.
+ *
+ *   site.c    comes up and goes down, requests from their first header to their last byte
+ *   route.c   which request is whose, and what it must bring before it is looked at
+ *   pages.c   the page's files, signing in and out
+ *   api.c     what the page asks for: commands, its session, the stream; and /metrics
+ *
+ * Threads: libmicrohttpd's one runs everything here but what is said otherwise, so visits and
+ * tokens need no lock. The link's thread (link.h) carries requests to the broker; one that waits
+ * for it is suspended, and resumed by its exchange's `done`. main waits for a signal.
+ */
+#ifndef CONSOLE_SITE_H
+#define CONSOLE_SITE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <microhttpd.h>
+
+#include "../buffer.h"
+#include "../refusal.h"
+#include "exchange.h"
+#include "feed.h"
+#include "gate.h"
+#include "link.h"
+#include "settings.h"
+#include "token.h"
+#include "visits.h"
+
+enum {
+    SITE_CONNECTIONS_MAX = 768,
+    SITE_CONNECTIONS_OF_ONE = 512, /* address */
+    SITE_IDLE_S = 10,              /* without a byte */
+    SITE_REQUEST_MS = 60 * 1000,   /* from a request's first byte to its last */
+};
+
+struct arrival;
+
+struct site {
+    const struct settings *settings;
+    int listen_fd;
+    char address[80]; /* "127.0.0.1:8480", as it stands in a URL */
+    char cookie[24];  /* its name */
+    struct gate gate;
+    struct token once;     /* lets one browser in, then there is another */
+    struct token standing; /* of --token-file */
+    struct token metrics;  /* of --metrics-token-file */
+    struct token_patience patience;
+    struct visits visits;
+    struct feed feed;
+    struct link *link;
+    struct MHD_Daemon *daemon;
+    pthread_mutex_t arrivals_lock; /* of the list, and of what its members say */
+    struct arrival *arrivals;
+};
+
+/* A connection, from its beginning to its end. */
+struct arrival {
+    struct arrival *next, **link;
+    int fd;
+    int64_t waits_ms; /* since when a request is awaited or coming in; 0 = it is here */
+};
+
+/* One request. */
+struct call {
+    struct site *site;
+    struct MHD_Connection *connection;
+    const struct route *route; /* NULL = refused before one was found */
+    struct refusal refusal;    /* code 0 = none */
+    const char *allow;         /* of a 405 */
+    uint64_t visit;            /* 0 = nobody who signed in */
+    bool head;
+    bool early; /* answered before its body came */
+    struct buffer body;
+    struct exchange exchange;
+    bool changes; /* the broker is asked to change something */
+    bool asked;   /* the exchange was begun; and is over when the call is looked at again */
+};
+
+struct route {
+    const char *path;
+    const char *method; /* GET has HEAD with it */
+    bool needs_visit;
+    bool is_command; /* own origin and JSON, else forms: own origin */
+    size_t body_max;
+    enum MHD_Result (*handler)(struct call *call); /* the request is here, whole */
+    enum MHD_Result (*answer)(struct call *call);  /* the broker's answer too; NULL = not asked */
+};
+
+/* Come up, serve until site_stop. Explained on stderr. 0 or -errno. */
+int site_start(struct site *site, const struct settings *settings);
+void site_stop(struct site *site);
+
+/* ---- for the other files ---- */
+
+/* Say on stdout where to sign in, with a new one-time token unless there is a standing one. */
+void site_print_address(struct site *site);
+/* Give the call's exchange to the link, and suspend the call until it is over. */
+enum MHD_Result site_ask_broker(struct call *call, int64_t patience_ms);
+/* Route the call by its headers: fills route, visit or refusal. */
+void route_call(struct call *call, const char *url, const char *method);
+
+enum MHD_Result pages_asset(struct call *call);
+enum MHD_Result pages_root(struct call *call);
+enum MHD_Result pages_login(struct call *call);
+enum MHD_Result pages_logout(struct call *call);
+enum MHD_Result api_command(struct call *call);
+enum MHD_Result api_pass(struct call *call);
+enum MHD_Result api_session(struct call *call);
+enum MHD_Result api_session_answer(struct call *call);
+enum MHD_Result api_stream(struct call *call);
+enum MHD_Result api_metrics(struct call *call);
+enum MHD_Result api_metrics_answer(struct call *call);
+
+#endif
