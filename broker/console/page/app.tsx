@@ -1,0 +1,118 @@
+/* The page's frame: the bar at the top with the state of the connection, and the page under it. */
+import { render } from 'preact';
+import { useEffect } from 'preact/hooks';
+import { Announcer } from './announce';
+import { EventsPage } from './events';
+import { Icon } from './icons';
+import { VIEWER } from './may';
+import { PoolPage } from './pool';
+import { PoolsPage } from './pools';
+import { type Route, route } from './route';
+import { loadSession, session, signOut } from './session';
+import { useStore } from './store';
+import { connection, startStream } from './stream';
+import { clockTime } from './time';
+import { Toasts } from './toast';
+
+function Liveness() {
+  const { live, ever } = useStore(connection);
+  const word = live ? 'Live' : ever ? 'Not connected' : 'Connecting';
+  return (
+    <span class={`liveness ${live ? 'live' : 'lost'}`} role="status" data-live={String(live)}>
+      <span class="dot" aria-hidden="true" />
+      {word}
+    </span>
+  );
+}
+
+/* What is on the page while nothing new comes in is old: say of when. */
+function LostBanner() {
+  const { live, ever, broker, since } = useStore(connection);
+  if (live || !ever) return null;
+  const whose = broker ? 'The console does not answer.' : 'The broker does not answer.';
+  return (
+    <div class="banner lost" role="alert" data-banner="lost">
+      <Icon name="offline" />
+      <p>
+        <b>Not connected.</b> {whose} What you see is of {clockTime(since)} and may be outdated.
+        Workers go on with their keys; this page comes back by itself.
+      </p>
+    </div>
+  );
+}
+
+function Bar({ at }: { at: Route['page'] }) {
+  const { access } = useStore(session);
+  const here = (page: boolean) => (page ? 'page' : undefined);
+  return (
+    <header class="bar">
+      <a class="brand" href="#/">
+        <img src="/icon.svg" width="24" height="24" alt="" />
+        <span>keybroker</span>
+      </a>
+      <nav aria-label="Pages">
+        <a href="#/" aria-current={here(at !== 'events')}>
+          Pools
+        </a>
+        <a href="#/events" aria-current={here(at === 'events')}>
+          Events
+        </a>
+      </nav>
+      <span class="bar-end">
+        {access === 'viewer' && (
+          <span class="mark" title={VIEWER}>
+            viewer
+          </span>
+        )}
+        <Liveness />
+        <button type="button" class="button quiet" onClick={() => void signOut()}>
+          Sign out
+        </button>
+      </span>
+    </header>
+  );
+}
+
+function Page({ at }: { at: Route }) {
+  if (at.page === 'pool') return <PoolPage key={at.pool} name={at.pool} openKey={at.key} />;
+  if (at.page === 'events') return <EventsPage filter={at} />;
+  return <PoolsPage />;
+}
+
+function titleOf(at: Route): string {
+  if (at.page === 'pool') return `${at.pool} · keybroker`;
+  return at.page === 'events' ? 'Events · keybroker' : 'keybroker';
+}
+
+function App() {
+  const at = useStore(route);
+  const { live, ever } = useStore(connection);
+  const where = at.page === 'pool' ? at.pool : at.page;
+  useEffect(() => {
+    document.title = titleOf(at);
+  }, [at]);
+  useEffect(() => window.scrollTo(0, 0), [where]);
+  return (
+    <>
+      <a class="skip" href="#/" onClick={skipToPage}>
+        Skip to the page
+      </a>
+      <Bar at={at.page} />
+      <LostBanner />
+      <div class={live || !ever ? 'content' : 'content is-stale'} tabIndex={-1}>
+        <Page at={at} />
+      </div>
+      <Announcer />
+      <Toasts />
+    </>
+  );
+}
+
+function skipToPage(event: Event): void {
+  event.preventDefault();
+  document.querySelector<HTMLElement>('.content')?.focus();
+}
+
+void loadSession();
+startStream();
+render(<App />, document.getElementById('app')!);

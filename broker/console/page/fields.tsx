@@ -1,0 +1,158 @@
+/* Fields of forms: a label, the control, what it means, and what is wrong with it, next to it. */
+import type { ComponentChildren } from 'preact';
+import { useId, useState } from 'preact/hooks';
+import { Button } from './button';
+
+interface FieldProps {
+  label: string;
+  name: string;
+  value: string;
+  onInput: (value: string) => void;
+  hint?: ComponentChildren;
+  error?: string;
+  placeholder?: string;
+  required?: boolean;
+  autofocus?: boolean;
+  disabled?: boolean;
+}
+
+interface FrameProps {
+  id: string;
+  label: string;
+  hint?: ComponentChildren;
+  error?: string;
+  required?: boolean;
+  children: ComponentChildren;
+}
+
+function Frame({ id, label, hint, error, required, children }: FrameProps) {
+  return (
+    <div class={`field ${error ? 'has-error' : ''}`}>
+      <label for={id}>
+        {label}
+        {required && <span class="faint"> (required)</span>}
+      </label>
+      {children}
+      {error && (
+        <p id={`${id}-error`} class="trouble">
+          {error}
+        </p>
+      )}
+      {hint && (
+        <p id={`${id}-hint`} class="hint">
+          {hint}
+        </p>
+      )}
+    </div>
+  );
+}
+
+function described(id: string, props: { hint?: ComponentChildren; error?: string }) {
+  const ids = [props.error && `${id}-error`, props.hint && `${id}-hint`].filter(Boolean);
+  return {
+    id,
+    'aria-invalid': props.error ? true : undefined,
+    'aria-describedby': ids.length ? ids.join(' ') : undefined,
+  };
+}
+
+export function TextField(props: FieldProps & { type?: string; min?: number; max?: number }) {
+  const id = useId();
+  return (
+    <Frame id={id} {...props}>
+      <input
+        {...described(id, props)}
+        name={props.name}
+        type={(props.type ?? 'text') as 'text'}
+        min={props.min}
+        max={props.max}
+        value={props.value}
+        placeholder={props.placeholder}
+        disabled={props.disabled}
+        autocomplete="off"
+        autocapitalize="off"
+        spellcheck={false}
+        data-autofocus={props.autofocus ? '' : undefined}
+        onInput={(event) => props.onInput(event.currentTarget.value)}
+      />
+    </Frame>
+  );
+}
+
+/* A secret: hidden unless asked for, and never offered to a password store. */
+export function SecretField(props: FieldProps) {
+  const id = useId();
+  const [shown, setShown] = useState(false);
+  return (
+    <Frame id={id} {...props}>
+      <span class="with-button">
+        <input
+          {...described(id, props)}
+          name={props.name}
+          type={(shown ? 'text' : 'password') as 'text'}
+          value={props.value}
+          placeholder={props.placeholder}
+          autocomplete="new-password"
+          autocapitalize="off"
+          spellcheck={false}
+          data-autofocus={props.autofocus ? '' : undefined}
+          onInput={(event) => props.onInput(event.currentTarget.value)}
+        />
+        <Button
+          icon="eye"
+          label={shown ? `Hide ${props.label}` : `Show ${props.label}`}
+          aria-pressed={shown}
+          onClick={() => setShown(!shown)}
+        />
+      </span>
+    </Frame>
+  );
+}
+
+export function AreaField(props: FieldProps & { rows?: number; code?: boolean }) {
+  const id = useId();
+  return (
+    <Frame id={id} {...props}>
+      <textarea
+        {...described(id, props)}
+        class={props.code ? 'code' : ''}
+        name={props.name}
+        rows={props.rows ?? 3}
+        value={props.value}
+        placeholder={props.placeholder}
+        autocomplete="off"
+        autocapitalize="off"
+        spellcheck={false}
+        data-autofocus={props.autofocus ? '' : undefined}
+        onInput={(event) => props.onInput(event.currentTarget.value)}
+      />
+    </Frame>
+  );
+}
+
+export interface Choice {
+  value: string;
+  label: string;
+}
+
+export function SelectField(props: FieldProps & { choices: Choice[] }) {
+  const id = useId();
+  return (
+    <Frame id={id} {...props}>
+      <select
+        {...described(id, props)}
+        name={props.name}
+        value={props.value}
+        disabled={props.disabled}
+        data-autofocus={props.autofocus ? '' : undefined}
+        onChange={(event) => props.onInput(event.currentTarget.value)}
+      >
+        {props.choices.map((choice) => (
+          <option key={choice.value} value={choice.value} selected={choice.value === props.value}>
+            {choice.label}
+          </option>
+        ))}
+      </select>
+    </Frame>
+  );
+}

@@ -1,0 +1,252 @@
+/*
+ * Paste many: one key per line, a preview of what the import would do (the broker's own dry run),
+ * then one import, all or nothing.
+ */
+import { useState } from 'preact/hooks';
+import { command, ifRevision, Refusal } from './api';
+import { Button } from './button';
+import { type Typed } from './config_fields';
+import { Dialog, DialogFoot } from './dialog';
+import { type Expiry, ExpiryField, expiryWord } from './expiry_field';
+import { AreaField, TextField } from './fields';
+import { useForm } from './form';
+import { useMayChange } from './may';
+import { serverNow, toInput } from './time';
+import { toast } from './toast';
+import type { Config, Imported, Key, Pool, Vendor } from './types';
+import { useVendor } from './vendors';
+
+interface Line {
+  name: string | null;
+  secret: string;
+  number: number;
+}
+
+/* "KEY" or "NAME KEY"; empty lines and repeats are left out. */
+function readLines(text: string): { lines: Line[]; repeats: number; trouble: string } {
+  const lines: Line[] = [];
+  const seen = new Set<string>();
+  let repeats = 0;
+  const rows = text.split(/\r?\n/);
+  for (let at = 0; at < rows.length; at++) {
+    const row = rows[at].trim();
+    if (!row) continue;
+    const parts = /^(?:(.*?)[\s,;]+)?(\S+)$/.exec(row)!;
+    const secret = parts[2];
+    if (!/^[\x21-\x7e]+$/.test(secret))
+      return { lines, repeats, trouble: `Line ${at + 1}: a key is printable ASCII without spaces.` };
+    if (seen.has(secret)) repeats++;
+    else lines.push({ name: parts[1]?.trim() || null, secret, number: at + 1 });
+    seen.add(secret);
+  }
+  return { lines, repeats, trouble: '' };
+}
+
+/* The same as the broker's masks: enough to recognise a key by, where enough stays hidden. */
+function masked(secret: string): string {
+  return secret.length >= 16 ? `…${secret.slice(-4)}` : '…';
+}
+
+interface Preview {
+  document: object;
+  rows: { change: string; secret: string }[];
+  others: string[];
+  base: number;
+}
+
+function pairUp(changes: string[], lines: Line[]): Pick<Preview, 'rows' | 'others'> {
+  const added = changes.filter((change) => change.startsWith('+ '));
+  const named = new Map(lines.filter((line) => line.name).map((line) => [line.name, line]));
+  const nameless = lines.filter((line) => !line.name);
+  const rows = added.map((change) => {
+    const name = change.slice(2);
+    const line = named.get(name) ?? nameless.shift();
+    return { change: name, secret: line ? masked(line.secret) : '' };
+  });
+  return { rows, others: changes.filter((change) => !change.startsWith('+ ')) };
+}
+
+interface PasteDialogProps {
+  pool: Pool;
+  defaultKey: Key | null;
+  onClose: () => void;
+  onDone: () => void;
+}
+
+/* What every key needs besides its secret; prefilled with what the default key has. */
+function neededFields(vendor: Vendor, pool: Pool) {
+  return (vendor.fields ?? []).filter(
+    (field) => field.required && !field.secret && !(field.name === 'base_url' && pool.base_url),
+  );
+}
+
+function PasteForm({ pool, defaultKey, vendor, onClose, onDone }: PasteDialogProps & { vendor: Vendor }) {
+  const form = useForm();
+  const why = useMayChange();
+  const [text, setText] = useState('');
+  const [account, setAccount] = useState('');
+  const [expiry, setExpiry] = useState<Expiry>({
+    never: true,
+    local: toInput(serverNow() + 30 * 24 * 3600 * 1000),
+  });
+  const needed = neededFields(vendor, pool);
+  const [shared, setShared] = useState<Typed>(() =>
+    Object.fromEntries(
+      needed.map((field) => [field.name, String(defaultKey?.config[field.name] ?? '')]),
+    ),
+  );
+  const [preview, setPreview] = useState<Preview | null>(null);
+  const read = readLines(text);
+
+  const words = (more: string[]) => ['import', pool.name, 'mode=merge', ...more];
+
+  const look = async () => {
+    if (read.trouble) form.reject('lines', read.trouble);
+    if (!read.lines.length) form.reject('lines', 'Paste at least one key.');
+    if (!expiry.never && !expiryWord(expiry)) form.reject('expires', 'A date and a time, or never.');
+    const common: Config = Object.fromEntries(
+      Object.entries(shared).filter(([, value]) => value.trim()),
+    );
+    const document = {
+      keys: read.lines.map((line) => ({
+        ...(line.name ? { name: line.name } : {}),
+        ...(account.trim() ? { account: account.trim() } : {}),
+        ...(expiry.never ? {} : { expires_at: expiryWord(expiry) }),
+        config: { ...common, api_key: line.secret },
+      })),
+    };
+    const now = await command<Pool>(['show', 'pool', pool.name]);
+    const answer = await command<Imported>(words(['dry-run']), document);
+    setPreview({ document, base: now.revision, ...pairUp(answer.changes, read.lines) });
+  };
+
+  const apply = async () => {
+    try {
+      const answer = await command<Imported>(words(ifRevision(preview!.base)), preview!.document);
+      toast(`${answer.changes.length === 1 ? 'One change' : `${answer.changes.length} changes`} made.`);
+      onDone();
+    } catch (error) {
+      setPreview(null);
+      if (error instanceof Refusal && error.outdated)
+        form.reject('', 'Somebody else changed the pool meanwhile: look at the preview again.');
+      throw error;
+    }
+  };
+
+  const count = read.lines.length;
+  return (
+    <Dialog title={`Paste keys into ${pool.name}`} unsaved={() => Boolean(text.trim())} onClose={onClose}>
+      <form onSubmit={(event) => form.submit(event, preview ? apply : look)} novalidate>
+        <div class="dialog-body">
+          {form.general && (
+            <p class="trouble block" role="alert">
+              {form.general}
+            </p>
+          )}
+          {preview ? (
+            <PastePreview preview={preview} />
+          ) : (
+            <>
+              <AreaField
+                label="Keys, one per line"
+                name="lines"
+                rows={8}
+                code
+                autofocus
+                value={text}
+                error={form.errors.lines}
+                hint={
+                  <>
+                    A line may begin with a name: <code>team-a sk-…</code>. {count}{' '}
+                    {count === 1 ? 'key' : 'keys'}
+                    {read.repeats > 0 && `, ${read.repeats} repeated and left out`}.
+                  </>
+                }
+                onInput={setText}
+              />
+              {needed.map((field) => (
+                <TextField
+                  key={field.name}
+                  label={field.title}
+                  name={field.name}
+                  required
+                  value={shared[field.name] ?? ''}
+                  error={form.errors[field.name]}
+                  hint="For all of them."
+                  onInput={(value) => setShared({ ...shared, [field.name]: value })}
+                />
+              ))}
+              <TextField
+                label="Account"
+                name="account"
+                value={account}
+                error={form.errors.account}
+                hint="For all of them; leave it empty where each key has an account of its own."
+                onInput={setAccount}
+              />
+              <ExpiryField value={expiry} error={form.errors.expires} onChange={setExpiry} />
+            </>
+          )}
+        </div>
+        <DialogFoot>
+          {preview ? (
+            <Button onClick={() => setPreview(null)}>Back</Button>
+          ) : (
+            <Button onClick={onClose}>Cancel</Button>
+          )}
+          <Button kind="primary" type="submit" why={why} disabled={form.busy}>
+            {preview ? `Import ${preview.rows.length + preview.others.length}` : 'Preview'}
+          </Button>
+        </DialogFoot>
+      </form>
+    </Dialog>
+  );
+}
+
+function PastePreview({ preview }: { preview: Preview }) {
+  const { rows, others } = preview;
+  return (
+    <section aria-label="Preview">
+      <p>
+        <b>
+          {rows.length} {rows.length === 1 ? 'key' : 'keys'} will be added
+        </b>{' '}
+        at the end of the pool, all or none.
+      </p>
+      <ul class="preview">
+        {rows.map((row) => (
+          <li key={row.change}>
+            <span class="sign">+</span> <span class="cut">{row.change}</span> <code>{row.secret}</code>
+          </li>
+        ))}
+      </ul>
+      {others.length > 0 && (
+        <>
+          <p>
+            <b>Keys that are there already change:</b>
+          </p>
+          <ul class="preview">
+            {others.map((change) => (
+              <li key={change} class="cut">
+                {change}
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+      {!rows.length && !others.length && <p>Nothing would change.</p>}
+    </section>
+  );
+}
+
+export function PasteDialog(props: PasteDialogProps) {
+  const { value: vendor, trouble } = useVendor(props.pool.vendor);
+  if (vendor) return <PasteForm {...props} vendor={vendor} />;
+  return (
+    <Dialog title="Paste keys" onClose={props.onClose}>
+      <div class="dialog-body">
+        <p class={trouble ? 'trouble' : 'faint'}>{trouble || 'Loading…'}</p>
+      </div>
+    </Dialog>
+  );
+}

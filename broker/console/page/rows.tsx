@@ -1,0 +1,223 @@
+/*
+ * The table of a pool's keys: as many rows as are in sight, in the order of the pool, each drawn at
+ * its place. While a row is lifted the others make room for it. The rows' order in the document
+ * stays as it was until the drop, so that the focus is not lost.
+ */
+import type { VNode } from 'preact';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useDrag } from './drag';
+import type { Lift } from './lift';
+import type { Roster } from './roster';
+import { EmptyRow, KeyRow, type RowContext } from './row';
+import { useStore } from './store';
+import type { Key } from './types';
+import { useWindowed } from './windowed';
+
+type TableContext = Omit<RowContext, 'handleKey' | 'handleBlur'>;
+
+interface RowsProps {
+  roster: Roster;
+  lift: Lift;
+  context: TableContext;
+  selectAll: (all: boolean) => void;
+  whyNotAll: string | null;
+}
+
+function HeadRow({ context, selectAll, whyNotAll, roster }: RowsProps) {
+  const keys = roster.store.get().list?.keys ?? [];
+  const all = keys.length > 0 && keys.every((key) => context.selected.has(key.id));
+  const some = !all && context.selected.size > 0;
+  return (
+    <div class="row head" role="row" aria-rowindex={1}>
+      <span class="cell select" role="columnheader">
+        <input
+          type="checkbox"
+          aria-label="Select all keys"
+          title={whyNotAll ?? 'Select all keys'}
+          disabled={Boolean(whyNotAll)}
+          checked={all}
+          indeterminate={some}
+          onClick={() => selectAll(!all)}
+        />
+      </span>
+      <span class="cell grip" role="columnheader">
+        <span class="unseen">Reorder</span>
+      </span>
+      <span class="cell number" role="columnheader">
+        #
+      </span>
+      <span class="cell name" role="columnheader">
+        Name
+      </span>
+      <span class="cell state" role="columnheader">
+        Status
+      </span>
+      <span class="cell secret" role="columnheader">
+        Key
+      </span>
+      <span class="cell url" role="columnheader">
+        Base URL
+      </span>
+      <span class="cell account" role="columnheader">
+        Account
+      </span>
+      {context.spread && (
+        <span class="cell weight" role="columnheader">
+          Weight
+        </span>
+      )}
+      <span class="cell expiry" role="columnheader">
+        Expires
+      </span>
+      <span class="cell changed" role="columnheader">
+        Last change
+      </span>
+      <span class="cell actions" role="columnheader">
+        <span class="unseen">Actions</span>
+      </span>
+    </div>
+  );
+}
+
+/* Bring the place of a lifted row into sight, clear of what sticks to the window's edges. */
+function showPlace(list: HTMLElement, place: number, rowHeight: number): void {
+  const top = list.getBoundingClientRect().top + place * rowHeight;
+  if (top < 3 * rowHeight) window.scrollBy(0, top - 3 * rowHeight);
+  else if (top + 2 * rowHeight > innerHeight) window.scrollBy(0, top + 2 * rowHeight - innerHeight);
+}
+
+/* The keys of a handle: lift, move, drop, put back; without a lift the arrows walk the handles. */
+function useHandle(lift: Lift, mayMove: string | null, rowHeight: number) {
+  const focusAt = useRef<number | null>(null); /* the key's id whose handle gets the focus back */
+  const steps: Record<string, number> = { ArrowUp: -1, ArrowDown: 1, PageUp: -10, PageDown: 10 };
+
+  const lifted = (event: KeyboardEvent, to: number): boolean => {
+    if (event.key in steps) lift.moveTo(to + steps[event.key]);
+    else if (event.key === 'Home') lift.moveTo(0);
+    else if (event.key === 'End') lift.moveTo(Number.MAX_SAFE_INTEGER);
+    else if (event.key === ' ' || event.key === 'Enter') void lift.drop();
+    else if (event.key === 'Escape') lift.cancel();
+    else return event.key !== 'Tab';
+    return true;
+  };
+
+  const walk = (event: KeyboardEvent, index: number): boolean => {
+    if (event.key !== 'ArrowUp' && event.key !== 'ArrowDown') return false;
+    const row = document.querySelector(`.row[data-index="${index + steps[event.key]}"] .handle`);
+    (row as HTMLElement | null)?.focus();
+    return true;
+  };
+
+  const handleKey = (event: KeyboardEvent, key: Key, index: number) => {
+    const now = lift.store.get();
+    let used = false;
+    if (now && now.key.id === key.id) {
+      focusAt.current = key.id;
+      used = lifted(event, now.to);
+      const list = (event.currentTarget as HTMLElement).closest<HTMLElement>('.rows');
+      if (list) showPlace(list, lift.store.get()?.to ?? now.from, rowHeight);
+    } else if ((event.key === ' ' || event.key === 'Enter') && !mayMove) {
+      used = true;
+      focusAt.current = key.id;
+      lift.begin(key, index, 'keyboard');
+    } else {
+      used = walk(event, index);
+    }
+    if (used) event.preventDefault();
+  };
+
+  const handleBlur = (key: Key) => {
+    const now = lift.store.get();
+    if (now?.by === 'keyboard' && now.key.id === key.id) lift.cancel();
+  };
+
+  /* Rows that changed places in the document lose the focus: give it back. */
+  useLayoutEffect(() => {
+    if (focusAt.current === null || lift.store.get()?.by === 'pointer') return;
+    if (document.activeElement !== document.body) {
+      if (!lift.store.get()) focusAt.current = null;
+      return;
+    }
+    const selector = `.row[data-id="${focusAt.current}"] .handle`;
+    document.querySelector<HTMLElement>(selector)?.focus({ preventScroll: true });
+    if (!lift.store.get()) focusAt.current = null;
+  });
+  return { handleKey, handleBlur };
+}
+
+/* The row that has the focus stays drawn when it is scrolled out of sight. */
+function useFocused(): [number | null, (event: FocusEvent) => void] {
+  const [focused, setFocused] = useState<number | null>(null);
+  const follow = (event: FocusEvent) => {
+    const row = (event.target as HTMLElement).closest<HTMLElement>('.row[data-index]');
+    setFocused(row ? Number(row.dataset.index) : null);
+  };
+  return [focused, follow];
+}
+
+export function Rows(props: RowsProps) {
+  const { roster, lift, context } = props;
+  const { list } = useStore(roster.store);
+  const lifted = useStore(lift.store);
+  const total = list?.total ?? 0;
+  const windowed = useWindowed(total);
+  const { rowHeight, first, last } = windowed;
+  const [focused, followFocus] = useFocused();
+  const allowed = !context.mayMove;
+  useDrag(roster, lift, windowed, allowed);
+  const handle = useHandle(lift, context.mayMove, rowHeight);
+  useEffect(() => {
+    if (total) roster.look(first, last);
+  }, [roster, first, last, total, list]);
+
+  const whole: RowContext = { ...context, ...handle };
+  const drawn: VNode[] = [];
+  const draw = (index: number) => {
+    const mine = lifted?.from === index ? lifted : null;
+    const place = lift.drawnAt(index);
+    const style = { transform: `translateY(${place * rowHeight}px)` };
+    const item = mine ? mine.key : roster.keyAt(index);
+    drawn.push(
+      item ? (
+        <KeyRow
+          key={item.id}
+          item={item}
+          index={index}
+          place={place}
+          lifted={Boolean(mine)}
+          style={style}
+          context={whole}
+        />
+      ) : (
+        <EmptyRow key={`empty-${index}`} place={place} style={style} />
+      ),
+    );
+  };
+  const wanted = new Set<number>();
+  for (let index = first; index <= last && index < total; index++) wanted.add(index);
+  if (focused !== null && focused < total && roster.keyAt(focused)) wanted.add(focused);
+  if (lifted) wanted.add(lifted.from);
+  for (const index of [...wanted].sort((a, b) => a - b)) draw(index);
+  return (
+    <div
+      class={`table ${context.spread ? 'spread' : ''} ${lifted ? 'lifting' : ''}`}
+      role="table"
+      aria-label={`Keys of ${context.pool}`}
+      aria-rowcount={total + 1}
+      aria-busy={!list}
+    >
+      <div class="table-head" role="rowgroup">
+        <HeadRow {...props} />
+      </div>
+      <div
+        ref={windowed.list}
+        class="rows"
+        role="rowgroup"
+        style={{ height: `${total * rowHeight}px` }}
+        onFocusIn={followFocus}
+      >
+        {drawn}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,10 @@
+/* What drag.ts uses of SortableJS's core module, which comes without types. */
+declare module 'sortablejs/modular/sortable.core.esm.js' {
+  export default class Sortable {
+    static ghost: HTMLElement | null;
+    static mount(plugin: object): void;
+    static create(element: HTMLElement, options: object): Sortable;
+    destroy(): void;
+  }
+  export class AutoScroll {}
+}

@@ -1,0 +1,73 @@
+/*
+ * A pool in a sentence: "using A, next B, 3 of 7 usable", or why there is nothing to use and when
+ * there will be. And the guard's banner.
+ */
+import { Countdown } from './clock';
+import { Icon } from './icons';
+import type { Key, Pool } from './types';
+
+/* The soonest recovery: the broker's word, or that of the keys at hand. */
+export function soonest(pool: Pool, keys: Key[]): string | null {
+  if (pool.recovers_at !== undefined) return pool.recovers_at;
+  const times = keys.map((key) => key.recovers_at).filter((time): time is string => time !== null);
+  return times.sort()[0] ?? null;
+}
+
+export function PoolSentence({ pool, keys = [] }: { pool: Pool; keys?: Key[] }) {
+  const usable = `${pool.usable} of ${pool.total} usable`;
+  if (!pool.usable) {
+    const back = soonest(pool, keys);
+    return (
+      <span class="sentence exhausted" data-sentence>
+        <b>exhausted</b>
+        {back ? (
+          <>
+            , back in <Countdown to={back} />
+          </>
+        ) : (
+          ', no key comes back by itself'
+        )}
+      </span>
+    );
+  }
+  if (pool.strategy === 'spread')
+    return (
+      <span class="sentence" data-sentence>
+        spread over its usable keys, {usable}
+      </span>
+    );
+  return (
+    <span class="sentence" data-sentence>
+      {pool.current ? (
+        <>
+          using <b>{pool.current}</b>
+        </>
+      ) : (
+        'using none'
+      )}
+      {pool.next ? (
+        <>
+          , next <b>{pool.next}</b>
+        </>
+      ) : (
+        ', nothing next'
+      )}
+      , {usable}
+    </span>
+  );
+}
+
+export function GuardBanner({ pool }: { pool: Pool }) {
+  if (pool.guard !== 'holding') return null;
+  return (
+    <div class="banner guard" role="alert" data-banner="guard">
+      <Icon name="shield" />
+      <p>
+        <b>The guard is holding.</b> So many keys seemed to fail at once that it may not be the keys:
+        a network, a proxy, the vendor itself. Keys keep their status for about a minute, and workers
+        are told to back off. Look at the vendor’s status page and your way out before you change
+        keys.
+      </p>
+    </div>
+  );
+}
