@@ -257,7 +257,7 @@ build/console/npm/.installed: $(PAGE_PACKAGE) | check
 	@mkdir -p $(@D)
 	@command -v npm >/dev/null || $(call no_page,npm is missing. `make deps` installs it on Debian and Ubuntu.); \
 	cp $(PAGE_PACKAGE) $(@D); cd $(@D) && echo '  NPM     $(PAGE)' && \
-	npm ci --no-audit --no-fund >npm.log 2>&1 && touch .installed || { cd $(CURDIR); \
+	npm ci --include=dev --no-audit --no-fund >npm.log 2>&1 && touch .installed || { cd $(CURDIR); \
 	  $(call no_page,npm could not download what its page is made with; see $(@D)/npm.log.); }
 build/console/.bundled: $(PAGE_SRC) build/console/npm/.installed
 	@test -e build/console/npm/.installed || exit 0; echo '  BUNDLE  $(PAGE)'; \
@@ -441,13 +441,14 @@ build/lint/%.cppcheck: %.c build/obj/lint-clang/%.o
 .PHONY: demo run bench bench-quick
 WORKERS ?= 4
 IN_FLIGHT ?= 8
+SECONDS ?= 20
 demo: $(PROGRAMS_plain) $(HELPERS_plain) build/demo ## install what is missing, build, show a pool failing over for 20 seconds
-	@build/demo --build $(CURDIR)/build --workers $(WORKERS) --in-flight $(IN_FLIGHT)
+	@build/demo --build $(CURDIR)/build --seconds $(SECONDS) --workers $(WORKERS) --in-flight $(IN_FLIGHT)
 run: $(PROGRAMS_plain) ## the broker in the foreground, its state in build/run
 	@mkdir -p -m 700 build/run/state; \
 	parent=$${XDG_RUNTIME_DIR:-/dev/shm}; test -w "$$parent" || parent=/dev/shm; \
 	runtime=$$(mktemp -d "$$parent/keybroker-run.XXXXXX") || exit 1; chmod 755 "$$runtime"; \
-	trap 'rm -rf "$$runtime"' EXIT; trap : INT TERM; \
+	trap 'kill $$console 2>/dev/null; rm -rf "$$runtime"' EXIT; trap : INT TERM; \
 	echo 'The broker runs here until Ctrl-C; its state stays in build/run/state.'; \
 	echo 'In another terminal, from this directory, type:'; \
 	echo "  export KEYBROKER_RUNTIME_DIR=$$runtime"; \
@@ -455,7 +456,9 @@ run: $(PROGRAMS_plain) ## the broker in the foreground, its state in build/run
 	echo '  build/keybroker add key openai name=second'; \
 	echo '  build/keybroker show keys openai'; \
 	echo '  build/keybroker current openai                    # what every worker is handed now'; \
-	echo '  build/keybroker help'; echo; \
+	echo '  build/keybroker help'; \
+	test -x build/keybroker-console && echo 'Or open in a browser what the next line says:' && \
+	  { build/keybroker-console --runtime-dir "$$runtime" & console=$$!; sleep 0.2; }; echo; \
 	build/keybrokerd --state-dir build/run/state --runtime-dir "$$runtime"
 
 # kb_current is measured in the static and in the shared library, each beside a reference function
@@ -493,6 +496,8 @@ install: $(PROGRAMS_plain) build/libkeybroker.so.$(VERSION) ## into PREFIX (defa
 	  '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(UNITDIR)'
 	$(Q)install -m 755 build/keybroker '$(DESTDIR)$(BINDIR)/keybroker'
 	$(Q)install -m 755 build/keybrokerd '$(DESTDIR)$(SBINDIR)/keybrokerd'
+	$(Q)if test -x build/keybroker-console; then \
+	  install -m 755 build/keybroker-console '$(DESTDIR)$(BINDIR)/keybroker-console'; fi
 	$(Q)install -m 644 build/libkeybroker.a '$(DESTDIR)$(LIBDIR)/libkeybroker.a'
 	$(Q)install -m 755 build/libkeybroker.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/libkeybroker.so.$(VERSION)'
 	$(Q)ln -sf libkeybroker.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
@@ -501,11 +506,14 @@ install: $(PROGRAMS_plain) build/libkeybroker.so.$(VERSION) ## into PREFIX (defa
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' \
 	  -e 's|@VERSION@|$(VERSION)|g' client/keybroker.pc.in > build/keybroker.pc
 	$(Q)install -m 644 build/keybroker.pc '$(DESTDIR)$(LIBDIR)/pkgconfig/keybroker.pc'
-	$(Q)sed -e "s|@PREFIX@|$(PREFIX)|g" -e "s|@SBINDIR@|$(SBINDIR)|g" broker/keybrokerd.service.in > build/keybrokerd.service
-	$(Q)install -m 644 build/keybrokerd.service '$(DESTDIR)$(UNITDIR)/keybrokerd.service'
+	$(Q)for unit in keybrokerd $$(test ! -x build/keybroker-console || echo keybroker-console); do \
+	  sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@BINDIR@|$(BINDIR)|g' -e 's|@SBINDIR@|$(SBINDIR)|g' \
+	    broker/$$unit.service.in > build/$$unit.service && \
+	  install -m 644 build/$$unit.service '$(DESTDIR)$(UNITDIR)/' || exit 1; done
 	$(refresh_linker)
 uninstall: ## remove what install put there
 	$(Q)cd / && rm -f '$(DESTDIR)$(BINDIR)/keybroker' '$(DESTDIR)$(SBINDIR)/keybrokerd' \
+	  '$(DESTDIR)$(BINDIR)/keybroker-console' '$(DESTDIR)$(UNITDIR)/keybroker-console.service' \
 	  '$(DESTDIR)$(LIBDIR)/libkeybroker.a' '$(DESTDIR)$(LIBDIR)/libkeybroker.so' \
 	  '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/libkeybroker.so.$(VERSION)' \
 	  '$(DESTDIR)$(LIBDIR)/pkgconfig/keybroker.pc' '$(DESTDIR)$(INCLUDEDIR)/keybroker.h' \

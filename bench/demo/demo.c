@@ -208,7 +208,12 @@ static struct tally total(const struct demo *demo) {
 
 /* ---- what is printed ---- */
 
-static void print_heading(const struct demo *demo) {
+static void print_heading(const struct demo *demo, unsigned seconds) {
+    if (demo->stage.console_url[0])
+        printf(
+            "To watch it in a browser, open this now (`make demo SECONDS=300` gives more time than "
+            "%u s):\n  %s\n\n",
+            seconds, demo->stage.console_url);
     printf(
         "A pool of 6 keys, %u worker processes with %u requests in flight each, and a vendor at "
         "%s\nthat answers in OpenAI's words. The broker and the workers log to build/demo.log.\n\n"
@@ -379,7 +384,7 @@ static int perform(struct demo *demo, const char *build, unsigned seconds) {
     if (result == 0)
         result = stage_start_workers(&demo->stage);
     if (result == 0) {
-        print_heading(demo);
+        print_heading(demo, seconds);
         begun_ms = now_ms();
         result = play(demo, seconds);
     }

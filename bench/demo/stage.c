@@ -60,7 +60,7 @@ int stage_open(struct stage *stage, const char *build) {
                              .notify = -1,
                              .worker_count = stage->worker_count,
                              .in_flight = stage->in_flight };
-    stage->vendor.out = -1;
+    stage->vendor.out = stage->console.out = -1;
     if (snprintf(stage->log, sizeof(stage->log), "%s/demo.log", build) >= (int)sizeof(stage->log))
         return complain(build, ENAMETOOLONG);
     unlink(stage->log);
@@ -149,8 +149,35 @@ static int start_broker(struct stage *stage) {
     return error != 0 ? complain(path, -error) : wait_ready(stage);
 }
 
+static void take_address(void *userdata, const char *line) {
+    struct stage *stage = userdata;
+    const char *address = strstr(line, "http://");
+    if (address)
+        snprintf(stage->console_url, sizeof(stage->console_url), "%s", address);
+}
+
+/* The demo is as good without. */
+static void start_console(struct stage *stage) {
+    char path[PROGRAM_SIZE];
+    const char *const argv[] = { program(stage, "keybroker-console", path),
+                                 "--listen",
+                                 "127.0.0.1:0",
+                                 "--runtime-dir",
+                                 stage->runtime,
+                                 NULL };
+    struct process_options options = { .log = stage->log, .read_out = true };
+    if (access(path, X_OK) != 0 || process_start(&stage->console, argv, &options) != 0)
+        return;
+    struct pollfd ready = { .fd = stage->console.out, .events = POLLIN };
+    if (poll(&ready, 1, READY_MS) > 0)
+        process_read_lines(&stage->console, take_address, stage);
+}
+
 int stage_start_services(struct stage *stage) {
-    return start_vendor(stage) != 0 || start_broker(stage) != 0 ? -1 : 0;
+    if (start_vendor(stage) != 0 || start_broker(stage) != 0)
+        return -1;
+    start_console(stage);
+    return 0;
 }
 
 /* Run `keybroker WORD…` with this input and its output to that file. Its exit code, or -errno. */
@@ -265,6 +292,8 @@ int stage_close(struct stage *stage) {
     for (unsigned i = 0; i < stage->worker_count; i++)
         if (WIFSIGNALED(process_stop(&stage->workers[i], STOP_MS)))
             result = -1;
+    if (process_stop(&stage->console, STOP_MS) != 0)
+        result = -1;
     if (process_stop(&stage->broker, STOP_MS) != 0)
         result = -1;
     if (process_stop(&stage->vendor, STOP_MS) != 0)

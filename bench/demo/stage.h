@@ -1,6 +1,7 @@
 /*
- * What the demo plays on: private directories, the stand-in vendor, the broker, the workers. It
- * starts them in order, ends them in reverse, and removes what it made.
+ * What the demo plays on: private directories, the stand-in vendor, the broker, the web console
+ * where it was built, the workers. It starts them in order, ends them in reverse, and removes what
+ * it made.
  */
 #ifndef DEMO_STAGE_H
 #define DEMO_STAGE_H
@@ -19,9 +20,11 @@ struct stage {
     char runtime[PATH_MAX];
     char log[PATH_MAX]; /* what everybody printed; kept */
     char vendor_url[64];
-    int notify; /* the broker says READY=1 here; -1 = not open */
+    char console_url[160]; /* with the token that lets one browser in; "" = no console was built */
+    int notify;            /* the broker says READY=1 here; -1 = not open */
     struct process vendor;
     struct process broker;
+    struct process console;
     struct process workers[WORKERS_MAX];
 };
 

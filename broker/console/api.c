@@ -25,7 +25,7 @@ enum MHD_Result api_command(struct call *call) {
     buffer_deinit(&call->body);
     call->exchange.request = phrase.bytes;
     call->changes = phrase.changes;
-    return site_ask_broker(call, phrase.large ? EXCHANGE_LONG_TIME_MS : EXCHANGE_TIME_MS);
+    return site_ask_broker(call);
 }
 
 /* No answer came, or one that is no JSON (who may not come in is told so in text). */
@@ -52,7 +52,7 @@ enum MHD_Result api_pass(struct call *call) {
 
 enum MHD_Result api_session(struct call *call) {
     buffer_append_text(&call->exchange.request, "json show info\n");
-    return site_ask_broker(call, EXCHANGE_TIME_MS);
+    return site_ask_broker(call);
 }
 
 enum MHD_Result api_session_answer(struct call *call) {
@@ -116,7 +116,7 @@ enum MHD_Result api_metrics(struct call *call) {
         return respond_refusal(call->connection, &call->refusal);
     }
     buffer_append_text(&call->exchange.request, "json show metrics\n");
-    return site_ask_broker(call, EXCHANGE_TIME_MS);
+    return site_ask_broker(call);
 }
 
 enum MHD_Result api_metrics_answer(struct call *call) {

@@ -81,7 +81,8 @@ void exchange_deinit(struct exchange *exchange) {
 }
 
 bool exchange_begin(struct exchange *exchange, const char *runtime_dir, int64_t mono_ms) {
-    exchange->deadline_ms = mono_ms + exchange->patience_ms;
+    size_t length = buffer_length(&exchange->request);
+    exchange->deadline_ms = mono_ms + EXCHANGE_TIME_MS + (int64_t)length / EXCHANGE_BYTES_PER_MS;
     exchange->fd = exchange_dial(runtime_dir);
     if (exchange->fd >= 0)
         return true;

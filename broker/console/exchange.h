@@ -14,7 +14,7 @@
 
 enum {
     EXCHANGE_TIME_MS = 5000,
-    EXCHANGE_LONG_TIME_MS = 60000, /* imports and orders of thousands of keys */
+    EXCHANGE_BYTES_PER_MS = 256, /* more time for a request of many keys */
     EXCHANGE_NO_BROKER = 502,
     EXCHANGE_REPLY_MAX = 64 * 1024 * 1024,
 };

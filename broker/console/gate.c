@@ -21,19 +21,13 @@ static bool has_port(const char *name) {
     return strchr(bracket ? bracket : name, ':') != NULL;
 }
 
-void gate_init(struct gate *gate, const char *address, uint16_t port, bool loopback,
-               const char *const *hosts) {
+void gate_init(struct gate *gate, const char *address, uint16_t port, const char *const *hosts) {
+    const char *const names[] = { address, "localhost", "127.0.0.1", "[::1]" };
     gate->count = 0;
-    add(gate, address, port);
-    if (port == 80)
-        add(gate, address, 0); /* browsers leave the port out where it is the usual one */
-    if (loopback) {
-        static const char *const NAMES[] = { "localhost", "127.0.0.1", "[::1]" };
-        for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
-            add(gate, NAMES[i], port);
-            if (port == 80)
-                add(gate, NAMES[i], 0);
-        }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        add(gate, names[i], port);
+        if (port == 80)
+            add(gate, names[i], 0); /* browsers leave the port out where it is the usual one */
     }
     for (; *hosts; hosts++) {
         add(gate, *hosts, 0);

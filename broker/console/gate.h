@@ -19,10 +19,9 @@ struct gate {
     size_t count;
 };
 
-/* `address`: as it stands in a URL, without the port; with `loopback` the names of the loopback
- * count too. `hosts` (NULL at the end): further names, with or without a port. */
-void gate_init(struct gate *gate, const char *address, uint16_t port, bool loopback,
-               const char *const *hosts);
+/* `address`: as it stands in a URL, without the port; the names of the loopback count too. `hosts`
+ * (NULL at the end): further names, with or without a port. */
+void gate_init(struct gate *gate, const char *address, uint16_t port, const char *const *hosts);
 
 /* Header values may be NULL: not sent. */
 bool gate_knows_host(const struct gate *gate, const char *host);

@@ -127,7 +127,6 @@ static int write_phrase(struct phrase *phrase, const json_t *request, size_t siz
         return refuse(refusal, REFUSED_TOO_LARGE, "too-large", "", "at most %u bytes are taken",
                       (unsigned)PHRASE_BODY_MAX);
     phrase->changes = strcmp(allowed->verb, "show") != 0;
-    phrase->large = allowed->large;
     int refused = write_line(&phrase->bytes, words, refusal);
     return refused ? refused
                    : write_payload(&phrase->bytes, json_object_get(request, "payload"), refusal);

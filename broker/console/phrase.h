@@ -23,7 +23,6 @@ enum {
 struct phrase {
     struct buffer bytes; /* line and payload as the admin socket wants them; may hold a secret */
     bool changes;        /* not one of `show …` */
-    bool large;          /* may take long */
 };
 
 /*

@@ -92,7 +92,8 @@ static bool write_state(const struct ring *ring, struct ring_cursor *cursor, con
         cursor->beats = ring->beats; /* the last beat was another time's */
     cursor->greeted = true;
     cursor->turns = ring->turns;
-    return buffer_printf(out, "event: broker\ndata: {\"connected\":%s,\"now\":\"%s\"}\n\n",
+    return buffer_printf(out,
+                         "retry: 1000\nevent: broker\ndata: {\"connected\":%s,\"now\":\"%s\"}\n\n",
                          ring->connected ? "true" : "false", now);
 }
 

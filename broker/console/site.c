@@ -77,9 +77,8 @@ static void broker_answered(struct exchange *exchange) {
     MHD_resume_connection(call->connection);
 }
 
-enum MHD_Result site_ask_broker(struct call *call, int64_t patience_ms) {
+enum MHD_Result site_ask_broker(struct call *call) {
     call->asked = true;
-    call->exchange.patience_ms = patience_ms;
     call->exchange.done = broker_answered;
     call->exchange.owner = call;
     MHD_suspend_connection(call->connection);
@@ -202,7 +201,7 @@ static int listen_at(struct site *site) {
     site->listen_fd = fd;
     snprintf(site->address, sizeof site->address, "%s:%u", host, port);
     snprintf(site->cookie, sizeof site->cookie, "keybroker_%u", port);
-    gate_init(&site->gate, host, port, site->settings->loopback, site->settings->hosts);
+    gate_init(&site->gate, host, port, site->settings->hosts);
     return 0;
 }
 

@@ -99,7 +99,7 @@ void site_stop(struct site *site);
 /* Say on stdout where to sign in, with a new one-time token unless there is a standing one. */
 void site_print_address(struct site *site);
 /* Give the call's exchange to the link, and suspend the call until it is over. */
-enum MHD_Result site_ask_broker(struct call *call, int64_t patience_ms);
+enum MHD_Result site_ask_broker(struct call *call);
 /* Route the call by its headers: fills route, visit or refusal. */
 void route_call(struct call *call, const char *url, const char *method);
 

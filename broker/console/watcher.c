@@ -15,7 +15,8 @@
 enum {
     PAUSE_FIRST_MS = 50,
     PAUSE_MOST_MS = 1000,
-    SILENCE_MS = 3500, /* the broker's heart beats once a second */
+    PAUSE_LOGGED_MS = 800, /* away for about a second: longer than a restart takes */
+    SILENCE_MS = 3500,     /* the broker's heart beats once a second */
     INPUT_MAX = 1024 * 1024,
 };
 
@@ -48,9 +49,10 @@ short watcher_events(const struct watcher *watcher) {
 static void lose(struct watcher *watcher, const char *why, int64_t mono_ms) {
     hang_up(watcher);
     feed_connected(watcher->feed, false);
-    if (!watcher->complained)
+    if (!watcher->complained && watcher->pause_ms >= PAUSE_LOGGED_MS) {
         log_warning("not connected to the broker in %s: %s", watcher->runtime_dir, why);
-    watcher->complained = true;
+        watcher->complained = true;
+    }
     watcher->due_ms = mono_ms + watcher->pause_ms;
     watcher->pause_ms =
         watcher->pause_ms * 2 < PAUSE_MOST_MS ? watcher->pause_ms * 2 : PAUSE_MOST_MS;
