@@ -1,32 +1,44 @@
 /*
  * Dragging by a pointer: SortableJS senses the drag (handle, long press on touch, the picture that
- * follows the pointer, scrolling at the edges); where the row would stand is reckoned here, because
- * only the rows in sight are in the document.
+ * follows the pointer); where the row would stand and how the window scrolls at its edges is reckoned
+ * here, because only the rows in sight are in the document.
  */
-import Sortable, { AutoScroll } from 'sortablejs/modular/sortable.core.esm.js';
-import { useEffect } from 'preact/hooks';
+import Sortable from 'sortablejs/modular/sortable.core.esm.js';
 import type { RefObject } from 'preact';
+import { useEffect } from 'preact/hooks';
 import type { Lift } from './lift';
 import type { Roster } from './roster';
 
-Sortable.mount(new AutoScroll());
-
 const LONG_PRESS_MS = 220;
+const EDGE_PX = 112; /* of the window: bar and table head at the top */
+const FASTEST_PX = 48; /* a frame */
 
 interface DragPlace {
   list: RefObject<HTMLDivElement | null>;
   rowHeight: number;
 }
 
-function followPointer(lift: Lift, place: DragPlace): () => void {
-  let y = 0;
-  const reckon = () => {
+/* How far to scroll in this frame: faster the nearer the pointer is to an edge, or beyond it. */
+function scrollStep(y: number): number {
+  const above = EDGE_PX - y;
+  const below = y - (innerHeight - EDGE_PX);
+  const depth = Math.max(above, below, 0) / EDGE_PX;
+  const speed = Math.min(1, depth * depth) * FASTEST_PX;
+  return above > 0 ? -speed : speed;
+}
+
+function followPointer(lift: Lift, place: DragPlace, begin: number): () => void {
+  let y = begin;
+  let frame = 0;
+  const follow = () => {
+    const step = scrollStep(y);
+    if (step) window.scrollBy({ top: step, behavior: 'instant' });
     const top = place.list.current?.getBoundingClientRect().top;
     if (top !== undefined) lift.moveTo(Math.floor((y - top) / place.rowHeight));
+    frame = requestAnimationFrame(follow);
   };
   const moved = (event: PointerEvent) => {
     y = event.clientY;
-    reckon();
   };
   const key = (event: KeyboardEvent) => {
     if (event.key !== 'Escape') return;
@@ -35,12 +47,14 @@ function followPointer(lift: Lift, place: DragPlace): () => void {
     document.dispatchEvent(new PointerEvent('pointerup'));
   };
   document.addEventListener('pointermove', moved, true);
-  window.addEventListener('scroll', reckon, { passive: true });
   document.addEventListener('keydown', key, true);
+  frame = requestAnimationFrame(follow);
   return () => {
+    cancelAnimationFrame(frame);
     document.removeEventListener('pointermove', moved, true);
-    window.removeEventListener('scroll', reckon);
     document.removeEventListener('keydown', key, true);
+    const top = place.list.current?.getBoundingClientRect().top;
+    if (top !== undefined) lift.moveTo(Math.floor((y - top) / place.rowHeight));
   };
 }
 
@@ -60,18 +74,14 @@ export function useDrag(roster: Roster, lift: Lift, place: DragPlace, allowed: b
       delay: LONG_PRESS_MS,
       delayOnTouchOnly: true,
       touchStartThreshold: 6,
-      scroll: true,
-      bubbleScroll: true,
-      forceAutoScrollFallback: true,
-      scrollSensitivity: 96,
-      scrollSpeed: 18,
-      onStart: ({ item }: { item: HTMLElement }) => {
-        const index = Number(item.dataset.index);
+      onStart: (start: { item: HTMLElement; originalEvent?: PointerEvent }) => {
+        const index = Number(start.item.dataset.index);
         const key = roster.keyAt(index);
         if (!key) return;
         Sortable.ghost?.setAttribute('aria-hidden', 'true');
         lift.begin(key, index, 'pointer');
-        unfollow = followPointer(lift, place);
+        const box = start.item.getBoundingClientRect();
+        unfollow = followPointer(lift, place, start.originalEvent?.clientY ?? box.top + box.height / 2);
       },
       onEnd: () => {
         unfollow();
@@ -80,6 +90,7 @@ export function useDrag(roster: Roster, lift: Lift, place: DragPlace, allowed: b
     });
     return () => {
       unfollow();
+      if (lift.store.get()?.by === 'pointer') lift.cancel();
       sortable.destroy();
     };
   }, [roster, lift, rowHeight, allowed]);

@@ -9,7 +9,7 @@ import { EventLine } from './event_line';
 import { whyNotDelete, whyNotDisable, whyNotEdit, whyNotEnable } from './may';
 import { useResource } from './resource';
 import { eventsAddress } from './route';
-import { STATUS_MEANS, StatusMark } from './status';
+import { STATUS_MEANS, StatusMark, tells } from './status';
 import { exact, parseTime } from './time';
 import type { BrokerEvent, Key, Pool } from './types';
 
@@ -60,13 +60,13 @@ function Why({ item, pool }: { item: Key; pool: Pool }) {
         <StatusMark status={item.status} />
         {item.status_since && (
           <span class="faint">
-            since <Ago time={item.status_since} />
+            <Ago time={item.status_since} />
           </span>
         )}
       </p>
       <p>
         {STATUS_MEANS[item.status]}
-        {item.reason && item.reason !== item.status && ` ${sentence(item.reason)}`}
+        {tells(item) && ` ${sentence(item.reason!)}`}
       </p>
       <WayBack item={item} pool={pool} />
       {failure && (

@@ -27,7 +27,7 @@ export function What({ event }: { event: BrokerEvent }) {
 }
 
 export function why(event: BrokerEvent): string {
-  const parts = [event.reason, event.class && event.class !== event.reason ? event.class : null];
+  const parts = [event.reason ?? event.class];
   if (event.http_status) parts.push(`HTTP ${event.http_status}`);
   if (event.vendor_code) parts.push(event.vendor_code);
   return parts.filter(Boolean).join(' · ');

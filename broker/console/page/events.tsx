@@ -8,11 +8,13 @@ import { Button } from './button';
 import { EmptyState, Trouble } from './empty';
 import { EventLine } from './event_line';
 import { History } from './history';
+import { Icon } from './icons';
 import { useResource } from './resource';
 import { eventsAddress, replaceAddress } from './route';
 import { useStore } from './store';
 import type { BrokerEvent, Pool } from './types';
 import { useWindowed } from './windowed';
+import { count, plural } from './words';
 
 const KINDS = [
   'status', 'expired', 'report', 'guard', 'add key', 'set key', 'delete key', 'move key',
@@ -41,39 +43,42 @@ function Filters({ filter, poolNames }: { filter: EventFilter; poolNames: string
   const pools = filter.pool && !poolNames.includes(filter.pool) ? [filter.pool, ...poolNames] : poolNames;
   return (
     <div class="toolbar" role="search" aria-label="Filter events">
-      <label>
-        <span class="unseen">Pool</span>
-        <select value={filter.pool} onChange={(event) => set({ pool: event.currentTarget.value })}>
-          <option value="">All pools</option>
-          {pools.map((name) => (
-            <option key={name} value={name} selected={name === filter.pool}>
-              {name}
-            </option>
-          ))}
-        </select>
-      </label>
-      <label class="search">
-        <span class="unseen">Key</span>
+      <select
+        aria-label="Pool"
+        value={filter.pool}
+        onChange={(event) => set({ pool: event.currentTarget.value })}
+      >
+        <option value="">All pools</option>
+        {pools.map((name) => (
+          <option key={name} value={name} selected={name === filter.pool}>
+            {name}
+          </option>
+        ))}
+      </select>
+      <span class="search">
+        <Icon name="search" />
         <input
           type="search"
+          aria-label="Key"
           placeholder="Key"
           value={key}
           spellcheck={false}
           autocapitalize="off"
           onInput={(event) => typeKey(event.currentTarget.value)}
         />
-      </label>
-      <label>
-        <span class="unseen">Kind</span>
-        <select value={filter.kind} onChange={(event) => set({ kind: event.currentTarget.value })}>
-          <option value="">All kinds</option>
-          {KINDS.map((kind) => (
-            <option key={kind} value={kind} selected={kind === filter.kind}>
-              {kind}
-            </option>
-          ))}
-        </select>
-      </label>
+      </span>
+      <select
+        aria-label="Kind"
+        value={filter.kind}
+        onChange={(event) => set({ kind: event.currentTarget.value })}
+      >
+        <option value="">All kinds</option>
+        {KINDS.map((kind) => (
+          <option key={kind} value={kind} selected={kind === filter.kind}>
+            {kind}
+          </option>
+        ))}
+      </select>
       {(filter.pool || filter.key || filter.kind) && (
         <Button kind="quiet" onClick={() => set({ pool: '', key: '', kind: '' })}>
           Clear
@@ -150,14 +155,14 @@ export function EventsPage({ filter }: { filter: EventFilter }) {
       <header class="page-head">
         <div class="title">
           <h1>Events</h1>
-          <span class="faint">{state.loaded && `${state.events.length} shown, newest first`}</span>
+          <span class="faint">{state.loaded && `${count(state.events.length)} shown, newest first`}</span>
         </div>
       </header>
       <Filters filter={filter} poolNames={(pools.value?.pools ?? []).map((pool) => pool.name)} />
       {state.waiting.length > 0 && (
         <p class="new-events">
           <Button kind="primary" onClick={showNew}>
-            {`Show ${state.waiting.length} new ${state.waiting.length === 1 ? 'event' : 'events'}`}
+            {`Show ${plural(state.waiting.length, 'new event')}`}
           </Button>
         </p>
       )}

@@ -15,7 +15,7 @@ import { useMayChange } from './may';
 import { type Setting, SettingsList, settingsOf, settingsPatch } from './settings_list';
 import { parseTime, serverNow, toInput } from './time';
 import { toast } from './toast';
-import type { Changed, Key, Pool, Vendor } from './types';
+import type { Changed, Key, KeyList, Pool, Vendor } from './types';
 import { useVendor } from './vendors';
 
 interface KeyDialogProps {
@@ -28,15 +28,12 @@ interface KeyDialogProps {
 
 const MONTH_MS = 30 * 24 * 3600 * 1000;
 
-/* The broker names a key key<N>; find the first such name that is free, beginning near the end. */
+/* The broker names a key key<N>; find the first such name that is free, beginning at the end. */
 async function freeName(pool: Pool): Promise<string> {
-  for (let number = pool.total; number < pool.total + 50; number++) {
-    try {
-      await command(['show', 'key', pool.name, `key${number}`]);
-    } catch (error) {
-      if (error instanceof Refusal && error.code === 404) return `key${number}`;
-      return '';
-    }
+  for (let number = pool.total + 1; number < pool.total + 50; number++) {
+    const name = `key${number}`;
+    const found = await command<KeyList>(['show', 'keys', pool.name, `match=${name}`, 'limit=100']);
+    if (found.keys.every((key) => key.name !== name)) return name;
   }
   return '';
 }
@@ -114,9 +111,9 @@ function KeyForm({ pool, item, vendor, title, onClose, onDone }: KeyDialogProps 
 
   useEffect(() => {
     if (item) return;
-    void freeName(pool).then((name) =>
-      setFields((now) => (now.name ? now : { ...now, name })),
-    );
+    freeName(pool)
+      .then((name) => setFields((now) => (now.name ? now : { ...now, name })))
+      .catch(() => undefined);
   }, []);
 
   const patch = () => ({

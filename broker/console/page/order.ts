@@ -40,7 +40,7 @@ function offerUndo(text: string, undo: () => Promise<Changed | null>): void {
     if (await undo()) toast('The order is back as it was.');
   };
   announceNow(text);
-  toast(text, { label: 'Undo', run: () => void run() });
+  toast(text, { label: 'Undo', of: 'order', run: () => void run() });
 }
 
 /* Move one key from one place of the whole order to another, both counted from 0. */

@@ -15,6 +15,7 @@ import { serverNow, toInput } from './time';
 import { toast } from './toast';
 import type { Config, Imported, Key, Pool, Vendor } from './types';
 import { useVendor } from './vendors';
+import { plural } from './words';
 
 interface Line {
   name: string | null;
@@ -123,7 +124,7 @@ function PasteForm({ pool, defaultKey, vendor, onClose, onDone }: PasteDialogPro
   const apply = async () => {
     try {
       const answer = await command<Imported>(words(ifRevision(preview!.base)), preview!.document);
-      toast(`${answer.changes.length === 1 ? 'One change' : `${answer.changes.length} changes`} made.`);
+      toast(`${plural(answer.changes.length, 'change')} made.`);
       onDone();
     } catch (error) {
       setPreview(null);
@@ -133,7 +134,6 @@ function PasteForm({ pool, defaultKey, vendor, onClose, onDone }: PasteDialogPro
     }
   };
 
-  const count = read.lines.length;
   return (
     <Dialog title={`Paste keys into ${pool.name}`} unsaved={() => Boolean(text.trim())} onClose={onClose}>
       <form onSubmit={(event) => form.submit(event, preview ? apply : look)} novalidate>
@@ -157,8 +157,7 @@ function PasteForm({ pool, defaultKey, vendor, onClose, onDone }: PasteDialogPro
                 error={form.errors.lines}
                 hint={
                   <>
-                    A line may begin with a name: <code>team-a sk-…</code>. {count}{' '}
-                    {count === 1 ? 'key' : 'keys'}
+                    A line may begin with a name: <code>team-a sk-…</code>. {plural(read.lines.length, 'key')}
                     {read.repeats > 0 && `, ${read.repeats} repeated and left out`}.
                   </>
                 }
@@ -209,7 +208,7 @@ function PastePreview({ preview }: { preview: Preview }) {
     <section aria-label="Preview">
       <p>
         <b>
-          {rows.length} {rows.length === 1 ? 'key' : 'keys'} will be added
+          {plural(rows.length, 'key')} will be added
         </b>{' '}
         at the end of the pool, all or none.
       </p>

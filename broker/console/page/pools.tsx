@@ -14,6 +14,7 @@ import { StatusCounts } from './status';
 import { PoolSentence } from './summary';
 import type { Pool, Vendor } from './types';
 import { useVendors } from './vendors';
+import { plural } from './words';
 
 const GUARD_MEANS: Record<Pool['guard'], string> = {
   off: 'guard off',
@@ -89,7 +90,7 @@ export function PoolsPage() {
           <h1>Pools</h1>
           {list.length > 0 && (
             <span class="faint">
-              {list.length} {list.length === 1 ? 'pool' : 'pools'}
+              {plural(list.length, 'pool')}
             </span>
           )}
         </div>

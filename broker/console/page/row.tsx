@@ -189,6 +189,7 @@ export function KeyRow({ item, index, place, lifted, style, context }: RowProps)
       </span>
       <span class="cell account" role="cell">
         <span class={`cut ${item.account ? '' : 'faint'}`} title={item.account ?? ''}>
+          <span class="small-label account-label">account </span>
           {item.account ?? '–'}
         </span>
       </span>

@@ -2,9 +2,7 @@
 declare module 'sortablejs/modular/sortable.core.esm.js' {
   export default class Sortable {
     static ghost: HTMLElement | null;
-    static mount(plugin: object): void;
     static create(element: HTMLElement, options: object): Sortable;
     destroy(): void;
   }
-  export class AutoScroll {}
 }

@@ -2,6 +2,7 @@
 import { Countdown } from './clock';
 import { Icon } from './icons';
 import type { Key, Pool, Status } from './types';
+import { count } from './words';
 
 export const STATUS_MEANS: Record<Status, string> = {
   normal: 'May be handed out.',
@@ -21,6 +22,11 @@ export function StatusMark({ status }: { status: Status }) {
   );
 }
 
+/* Does the reason say more than the status by itself? */
+export function tells(item: Key): boolean {
+  return Boolean(item.reason) && item.reason !== item.status && item.status !== 'normal';
+}
+
 /* Word, countdown and reason in a row's cell. */
 export function KeyStatus({ item }: { item: Key }) {
   return (
@@ -29,12 +35,13 @@ export function KeyStatus({ item }: { item: Key }) {
         <StatusMark status={item.status} />
         {item.recovers_at && (
           <span class="recovers">
-            back in <Countdown to={item.recovers_at} />
+            <span class="recovers-words">back in </span>
+            <Countdown to={item.recovers_at} />
           </span>
         )}
       </span>
-      {item.reason && item.reason !== item.status && (
-        <span class="line faint cut" title={item.reason}>
+      {tells(item) && (
+        <span class="line faint cut" title={item.reason!}>
           {item.reason}
         </span>
       )}
@@ -51,7 +58,7 @@ export function StatusCounts({ pool }: { pool: Pool }) {
         <li key={status} class={`status ${status}`} title={STATUS_MEANS[status]}>
           <Icon name={status} />
           <span>
-            <b>{pool.counts[status]}</b> {status}
+            <b>{count(pool.counts[status])}</b> {status}
           </span>
         </li>
       ))}

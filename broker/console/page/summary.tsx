@@ -5,35 +5,36 @@
 import { Countdown } from './clock';
 import { Icon } from './icons';
 import type { Key, Pool } from './types';
+import { count } from './words';
 
-/* The soonest recovery: the broker's word, or that of the keys at hand. */
-export function soonest(pool: Pool, keys: Key[]): string | null {
+/* The soonest recovery: the broker's word, or that of the keys at hand; undefined = not known. */
+function soonest(pool: Pool, keys: Key[]): string | null | undefined {
   if (pool.recovers_at !== undefined) return pool.recovers_at;
   const times = keys.map((key) => key.recovers_at).filter((time): time is string => time !== null);
-  return times.sort()[0] ?? null;
+  return times.sort()[0] ?? (keys.length < pool.total ? undefined : null);
 }
 
 export function PoolSentence({ pool, keys = [] }: { pool: Pool; keys?: Key[] }) {
-  const usable = `${pool.usable} of ${pool.total} usable`;
+  const usable = `${count(pool.usable)} of ${count(pool.total)} usable`;
   if (!pool.usable) {
     const back = soonest(pool, keys);
     return (
       <span class="sentence exhausted" data-sentence>
         <b>exhausted</b>
-        {back ? (
+        {back && (
           <>
             , back in <Countdown to={back} />
           </>
-        ) : (
-          ', no key comes back by itself'
         )}
+        {back === null && ', no key comes back by itself'}
+        {back === undefined && `, ${usable}`}
       </span>
     );
   }
   if (pool.strategy === 'spread')
     return (
       <span class="sentence" data-sentence>
-        spread over its usable keys, {usable}
+        spread over the usable keys, {usable}
       </span>
     );
   return (
@@ -45,12 +46,10 @@ export function PoolSentence({ pool, keys = [] }: { pool: Pool; keys?: Key[] }) 
       ) : (
         'using none'
       )}
-      {pool.next ? (
+      {pool.next && (
         <>
           , next <b>{pool.next}</b>
         </>
-      ) : (
-        ', nothing next'
       )}
       , {usable}
     </span>

@@ -53,6 +53,7 @@ export async function disableKeys(roster: Roster, keys: Key[]): Promise<void> {
     : '';
   toast(`${DONE.disable} ${named(done)}.${was}`, {
     label: 'Undo',
+    of: 'disable',
     run: () => void enableKeys(roster, done),
   });
 }

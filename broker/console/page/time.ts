@@ -41,10 +41,10 @@ export function countdown(left_ms: number): string {
     : `${Math.floor(seconds / 60)}:${rest}`;
 }
 
-/* "now", "12 s", "5 min", "3 h", "2 d", "5 mo": a distance, without its direction. */
+/* "just now", "12 s", "5 min", "3 h", "2 d", "5 mo": a distance, without its direction. */
 export function span(distance_ms: number): string {
   const distance = Math.abs(distance_ms);
-  if (distance < 5 * SECOND) return 'now';
+  if (distance < 5 * SECOND) return 'just now';
   if (distance < MINUTE) return `${Math.floor(distance / SECOND)} s`;
   if (distance < HOUR) return `${Math.floor(distance / MINUTE)} min`;
   if (distance < 2 * DAY) return `${Math.floor(distance / HOUR)} h`;
@@ -53,10 +53,10 @@ export function span(distance_ms: number): string {
   return `${Math.floor(distance / (365.25 * DAY))} y`;
 }
 
-/* "5 min ago", "in 3 h", "now". */
+/* "5 min ago", "in 3 h", "just now". */
 export function relative(time: number, now: number): string {
   const text = span(time - now);
-  if (text === 'now') return text;
+  if (text === 'just now') return text;
   return time > now ? `in ${text}` : `${text} ago`;
 }
 

@@ -9,6 +9,8 @@ import { Store, useStore } from './store';
 export interface ToastAction {
   label: string;
   run: () => void;
+  /* What it undoes; of one thing only the newest can be undone. */
+  of: string;
 }
 
 interface Toast {
@@ -18,7 +20,7 @@ interface Toast {
   action?: ToastAction;
 }
 
-const NOTE_MS = 6000;
+const NOTE_MS = 5000;
 const ACTION_MS = 12000;
 const AT_MOST = 3;
 
@@ -26,7 +28,9 @@ const toasts = new Store<Toast[]>([]);
 let lastId = 0;
 
 export function toast(text: string, action?: ToastAction, kind: Toast['kind'] = 'note'): void {
-  const others = toasts.get().filter((each) => each.text !== text);
+  const others = toasts
+    .get()
+    .filter((each) => each.text !== text && (!action || each.action?.of !== action.of));
   toasts.set([...others, { id: ++lastId, text, kind, action }].slice(-AT_MOST));
 }
 

@@ -5,6 +5,7 @@ import { Icon } from './icons';
 import type { Roster } from './roster';
 import { useStore } from './store';
 import { STATUSES, type Status } from './types';
+import { count, plural } from './words';
 
 const TYPING_MS = 150;
 
@@ -22,39 +23,38 @@ export function Toolbar({ roster }: { roster: Roster }) {
   const filtered = Boolean(filter.match || filter.status);
   return (
     <div class="toolbar" role="search" aria-label="Find keys">
-      <label class="search">
-        <span class="unseen">Search by name, account or note</span>
+      <span class="search">
         <Icon name="search" />
         <input
           type="search"
+          aria-label="Search keys"
           placeholder="Search keys"
+          title="Looks into names, accounts and notes"
           value={text}
           spellcheck={false}
           autocapitalize="off"
           onInput={(event) => search(event.currentTarget.value)}
         />
-      </label>
-      <label>
-        <span class="unseen">Status</span>
-        <select
-          value={filter.status}
-          onChange={(event) => roster.setFilter({ status: event.currentTarget.value as Status | '' })}
-        >
-          <option value="">All statuses</option>
-          {STATUSES.map((status) => (
-            <option key={status} value={status} selected={status === filter.status}>
-              {status} ({pool?.counts[status] ?? 0})
-            </option>
-          ))}
-        </select>
-      </label>
+      </span>
+      <select
+        aria-label="Status"
+        value={filter.status}
+        onChange={(event) => roster.setFilter({ status: event.currentTarget.value as Status | '' })}
+      >
+        <option value="">All statuses</option>
+        {STATUSES.map((status) => (
+          <option key={status} value={status} selected={status === filter.status}>
+            {status} ({count(pool?.counts[status] ?? 0)})
+          </option>
+        ))}
+      </select>
       {filtered && (
         <Button kind="quiet" onClick={() => roster.setFilter({ match: '', status: '' })}>
           Clear
         </Button>
       )}
       <span class="found faint" role="status">
-        {list && filtered && `${list.total} of ${list.pool_total} keys. Reordering is off while a filter is on.`}
+        {list && filtered && `${count(list.total)} of ${plural(list.pool_total, 'key')}. Reordering is off while a filter is on.`}
         {waiting && ' Changes wait until you are done.'}
       </span>
     </div>

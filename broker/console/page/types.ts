@@ -12,7 +12,7 @@ export interface Pool {
   strategy: 'priority' | 'spread';
   group: string | null;
   current: string | null;
-  next: string | null;
+  next?: string | null; /* who takes over if the current one fails now */
   usable: number;
   total: number;
   counts: Record<Status, number>;
