@@ -29,6 +29,7 @@
 static atomic_ulong calls_left; /* until the one that fails; 0 = none does */
 static int calls_error;
 static bool calls_memory_too;            /* mapped memory without a file, too */
+static bool calls_of_lmdb;               /* failing_lmdb.h: LMDB's calls fail, and none of libc's */
 static const char *_Atomic calls_failed; /* which one it was, or NULL */
 
 /* The n-th call from now fails. */
@@ -44,7 +45,7 @@ static inline const char *calls_work(void) {
     return atomic_load(&calls_failed);
 }
 
-static inline bool calls_fails(const char *call) {
+static inline bool calls_turn(const char *call) {
     unsigned long left = atomic_load(&calls_left);
     while (left > 0)
         if (atomic_compare_exchange_weak(&calls_left, &left, left - 1))
@@ -54,6 +55,10 @@ static inline bool calls_fails(const char *call) {
     atomic_store(&calls_failed, call);
     errno = calls_error;
     return true;
+}
+
+static inline bool calls_fails(const char *call) {
+    return !calls_of_lmdb && calls_turn(call);
 }
 
 static inline unsigned calls_open_descriptors(void) {

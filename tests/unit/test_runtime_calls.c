@@ -3,7 +3,7 @@
  * error or the whole thing, nothing that workers could mistake for it, no descriptor lost, and the
  * next attempt succeeds.
  */
-#include "tests/support/failing_calls.h"
+#include "tests/support/failing_lmdb.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -246,6 +246,11 @@ static void expect_catalog(int result, const char *when) {
 Test(catalog_calls, a_catalog_that_failed_leaves_no_file_with_secrets) {
     calls_sweep(&(struct calls_sweep){
         .work = build, .check = expect_catalog, .least = 10, .error = ENOSPC });
+    static const int ERRORS[] = { ENOMEM, EIO, MDB_MAP_FULL, MDB_TXN_FULL, MDB_CORRUPTED };
+    calls_of_lmdb = true;
+    for (size_t i = 0; i < sizeof ERRORS / sizeof *ERRORS; i++)
+        calls_sweep(&(struct calls_sweep){
+            .work = build, .check = expect_catalog, .least = 20, .error = ERRORS[i] });
 }
 
 static int publish(void) {

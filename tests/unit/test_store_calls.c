@@ -1,9 +1,9 @@
 /*
- * The store while every call into the kernel fails in turn, also inside LMDB: what was acknowledged
- * is there afterwards, what was refused with an error can be tried again, no descriptor and no file
- * is left over.
+ * The store while every call into the kernel fails in turn, also inside LMDB, and then every call
+ * of LMDB: what was acknowledged is there afterwards, what was refused with an error can be tried
+ * again, no descriptor and no file is left over.
  */
-#include "tests/support/failing_calls.h"
+#include "tests/support/failing_lmdb.h"
 
 #include "store_fixture.h"
 
@@ -38,7 +38,18 @@ static void empty_the_directories(void) {
     unlink(backup_path);
 }
 
-enum { KEYS = 58 };
+/* LMDB's calls in turn, with each kind of error that it has. */
+static void sweep_lmdb(struct calls_sweep sweep) {
+    static const int ERRORS[] = { ENOMEM, MDB_MAP_FULL, MDB_TXN_FULL, MDB_CORRUPTED };
+    calls_of_lmdb = true;
+    for (size_t i = 0; i < sizeof(ERRORS) / sizeof(*ERRORS); i++) {
+        sweep.error = ERRORS[i];
+        calls_sweep(&sweep);
+    }
+    calls_of_lmdb = false;
+}
+
+enum { KEYS = 20 };
 
 static void make_store(void) {
     empty_the_directories();
@@ -95,6 +106,10 @@ Test(store_calls, a_first_start_that_fails_anywhere_is_made_good_by_the_next, .t
                                        .check = expect_new_store,
                                        .least = 40,
                                        .error = EIO });
+    sweep_lmdb((struct calls_sweep){ .prepare = empty_the_directories,
+                                     .work = open_and_start,
+                                     .check = expect_new_store,
+                                     .least = 20 });
 }
 
 static void expect_every_key(int result, const char *when) {
@@ -106,6 +121,8 @@ Test(store_calls, a_start_that_fails_anywhere_loses_nothing, .timeout = 120) {
     make_store();
     calls_sweep(&(struct calls_sweep){
         .work = open_and_start, .check = expect_every_key, .least = 20, .error = EIO });
+    sweep_lmdb(
+        (struct calls_sweep){ .work = open_and_start, .check = expect_every_key, .least = 10 });
 }
 
 Test(store_calls, a_start_without_descriptors_loses_nothing, .timeout = 120) {
@@ -132,6 +149,8 @@ Test(store_calls, what_could_not_be_read_is_an_error_and_not_an_empty_store, .ti
     make_store();
     calls_sweep(&(struct calls_sweep){
         .work = load_everything, .check = expect_every_key, .least = 15, .error = EIO });
+    sweep_lmdb(
+        (struct calls_sweep){ .work = load_everything, .check = expect_every_key, .least = 10 });
 }
 
 /* ---- groups ---- */
@@ -171,6 +190,8 @@ Test(store_calls, a_commit_that_fails_is_tried_again_and_one_that_succeeds_stays
                                        .check = expect_all_or_nothing,
                                        .least = 3,
                                        .error = ENOSPC });
+    sweep_lmdb((struct calls_sweep){
+        .prepare = serve, .work = commit_one, .check = expect_all_or_nothing, .least = 5 });
 }
 
 static void serve_a_broken_one(void) {
@@ -197,6 +218,10 @@ Test(store_calls, reopening_a_broken_store_is_tried_until_it_succeeds, .timeout 
                                        .check = expect_the_next_to_succeed,
                                        .least = 15,
                                        .error = EIO });
+    sweep_lmdb((struct calls_sweep){ .prepare = serve_a_broken_one,
+                                     .work = reopen,
+                                     .check = expect_the_next_to_succeed,
+                                     .least = 10 });
 }
 
 /* ---- master keys ---- */
@@ -222,6 +247,27 @@ Test(store_calls, a_rotation_that_fails_anywhere_leaves_a_key_that_opens_the_sto
      .timeout = 120) {
     calls_sweep(&(struct calls_sweep){
         .prepare = serve, .work = rotate, .check = expect_to_open, .least = 20, .error = EIO });
+    sweep_lmdb((struct calls_sweep){
+        .prepare = serve, .work = rotate, .check = expect_to_open, .least = 10 });
+}
+
+Test(store_calls, a_key_file_that_may_not_be_written_leaves_the_old_one, .timeout = 120) {
+    calls_sweep(&(struct calls_sweep){
+        .prepare = serve, .work = rotate, .check = expect_to_open, .least = 20, .error = EROFS });
+}
+
+static int announce_a_key(void) {
+    static const unsigned char GIVEN[] = "0123456789abcdef0123456789abcdef";
+    store_error[0] = '\0';
+    return store_rotate_master(serving, GIVEN, store_error);
+}
+
+Test(store_calls, a_given_key_that_could_not_be_stored_leaves_the_old_one, .timeout = 120) {
+    calls_sweep(&(struct calls_sweep){ .prepare = serve,
+                                       .work = announce_a_key,
+                                       .check = expect_to_open,
+                                       .least = 5,
+                                       .error = ENOSPC });
 }
 
 /* ---- backups ---- */
@@ -255,6 +301,8 @@ Test(store_calls, a_backup_that_fails_anywhere_is_no_file, .timeout = 120) {
                                        .check = expect_whole_or_none,
                                        .least = 20,
                                        .error = ENOSPC });
+    sweep_lmdb((struct calls_sweep){
+        .prepare = serve, .work = back_up, .check = expect_whole_or_none, .least = 1 });
 }
 
 static void lose_the_store(void) {
@@ -289,4 +337,75 @@ Test(store_calls, a_restore_that_fails_anywhere_can_be_done_again, .timeout = 12
                                        .check = expect_restored,
                                        .least = 25,
                                        .error = ENOSPC });
+    sweep_lmdb((struct calls_sweep){
+        .prepare = lose_the_store, .work = restore, .check = expect_restored, .least = 15 });
+}
+
+/* ---- events ---- */
+
+enum { EVENTS_KEPT = 5 };
+
+static void serve_few_events(void) {
+    empty_the_directories();
+    serving = open_store_with(NULL, EVENTS_KEPT);
+    for (int i = 0; i < EVENTS_KEPT; i++) {
+        struct changeset set = { 0 };
+        add_event(&set, 1, 2);
+        cr_assert_eq(commit_set(serving, &set, 3), 0);
+    }
+}
+
+static int events_now(uint64_t *ret_oldest, uint64_t *ret_last) {
+    struct event *events = NULL;
+    int count = store_events(serving, 0, 100, &events, ret_oldest, ret_last);
+    free(events);
+    return count;
+}
+
+/* One more pushes the oldest out. */
+static int commit_one_event(void) {
+    struct changeset set = { 0 };
+    add_event(&set, 1, 2);
+    return commit_set(serving, &set, 3);
+}
+
+static void expect_the_newest_events(int result, const char *when) {
+    uint64_t oldest = 0, last = 0;
+    bool broken = store_is_broken(serving);
+    int rc = broken ? store_reopen(serving) : 0;
+    cr_expect(rc == 0 || rc == -ESTALE, "%s: %s", when, strerror(-rc));
+    if (rc == 0) {
+        if (result < 0)
+            cr_expect_eq(commit_one_event(), 0, "%s", when);
+        cr_expect_eq(events_now(&oldest, &last), EVENTS_KEPT, "%s", when);
+        cr_expect_eq(oldest, 2, "%s: the oldest is %llu", when, (unsigned long long)oldest);
+        cr_expect_eq(last, EVENTS_KEPT + 1, "%s", when);
+    }
+    serving = store_close(serving);
+}
+
+Test(store_calls, an_event_that_could_not_be_stored_pushes_none_out, .timeout = 120) {
+    sweep_lmdb((struct calls_sweep){ .prepare = serve_few_events,
+                                     .work = commit_one_event,
+                                     .check = expect_the_newest_events,
+                                     .least = 6 });
+}
+
+static int read_events(void) {
+    uint64_t oldest, last;
+    int count = events_now(&oldest, &last);
+    if (count >= 0)
+        cr_expect_eq(count, EVENTS_KEPT, "%d events, and no error", count);
+    return count < 0 ? count : 0;
+}
+
+static void close_the_store(int result, const char *when) {
+    (void)result;
+    cr_expect_not(store_is_broken(serving), "%s: reading breaks nothing", when);
+    serving = store_close(serving);
+}
+
+Test(store_calls, events_that_could_not_be_read_are_an_error_and_not_missing, .timeout = 120) {
+    sweep_lmdb((struct calls_sweep){
+        .prepare = serve_few_events, .work = read_events, .check = close_the_store, .least = 5 });
 }
