@@ -46,7 +46,10 @@ function Bar({ at }: { at: Route['page'] }) {
   const here = (page: boolean) => (page ? 'page' : undefined);
   return (
     <header class="bar">
-      <a class="brand" href="#/">
+      <a class="skip" href="#/" onClick={skipToPage}>
+        Skip to the page
+      </a>
+      <a class="brand" href="#/" aria-label="keybroker: all pools">
         <img src="/icon.svg" width="24" height="24" alt="" />
         <span>keybroker</span>
       </a>
@@ -94,9 +97,6 @@ function App() {
   useEffect(() => window.scrollTo(0, 0), [where]);
   return (
     <>
-      <a class="skip" href="#/" onClick={skipToPage}>
-        Skip to the page
-      </a>
       <Bar at={at.page} />
       <LostBanner />
       <div class={live || !ever ? 'content' : 'content is-stale'} tabIndex={-1}>

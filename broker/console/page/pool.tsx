@@ -115,7 +115,7 @@ export function PoolPage({ name, openKey }: { name: string; openKey: number | nu
   const context = {
     pool: name,
     spread: pool.strategy === 'spread',
-    next: pool.next ?? null,
+    next: pool.next,
     total: list.total,
     mayChange,
     mayMove,

@@ -76,7 +76,7 @@ export function PoolHead(props: PoolHeadProps) {
           />
         </div>
         <p class="headline" role="status">
-          <PoolSentence pool={pool} keys={keys} />
+          <PoolSentence pool={pool} />
         </p>
         <div class="head-facts">
           <StatusCounts pool={pool} />

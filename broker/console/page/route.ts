@@ -43,7 +43,8 @@ export function poolAddress(pool: string, key?: number): string {
 
 export function eventsAddress(filter: { pool?: string; key?: string; kind?: string }): string {
   const asked = new URLSearchParams();
-  for (const [name, value] of Object.entries(filter)) if (value) asked.set(name, value);
+  for (const name of ['pool', 'key', 'kind'] as const)
+    if (filter[name]) asked.set(name, filter[name]);
   const query = asked.toString();
   return `#/events${query ? `?${query}` : ''}`;
 }

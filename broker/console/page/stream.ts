@@ -17,7 +17,7 @@ export interface Connection {
   live: boolean;
   broker: boolean; /* the console says that it has the broker */
   ever: boolean; /* was live at least once */
-  since: number; /* when it became so, by this machine's clock */
+  since: number; /* live: since when; lost: when something was heard last (this machine's clock) */
 }
 
 export const connection = new Store<Connection>({
@@ -53,7 +53,8 @@ function reloadAll(): void {
 function setLive(live: boolean, broker: boolean): void {
   const now = connection.get();
   if (now.live === live && now.broker === broker) return;
-  connection.set({ live, broker, ever: now.ever || live, since: Date.now() });
+  const since = live ? Date.now() : Date.now() - (performance.now() - heard);
+  connection.set({ live, broker, ever: now.ever || live, since });
   if (!live || now.live) return;
   if (now.ever) reloadAll();
   void loadSession();

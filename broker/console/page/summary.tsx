@@ -4,33 +4,24 @@
  */
 import { Countdown } from './clock';
 import { Icon } from './icons';
-import type { Key, Pool } from './types';
+import type { Pool } from './types';
 import { count } from './words';
 
-/* The soonest recovery: the broker's word, or that of the keys at hand; undefined = not known. */
-function soonest(pool: Pool, keys: Key[]): string | null | undefined {
-  if (pool.recovers_at !== undefined) return pool.recovers_at;
-  const times = keys.map((key) => key.recovers_at).filter((time): time is string => time !== null);
-  return times.sort()[0] ?? (keys.length < pool.total ? undefined : null);
-}
-
-export function PoolSentence({ pool, keys = [] }: { pool: Pool; keys?: Key[] }) {
+export function PoolSentence({ pool }: { pool: Pool }) {
   const usable = `${count(pool.usable)} of ${count(pool.total)} usable`;
-  if (!pool.usable) {
-    const back = soonest(pool, keys);
+  if (!pool.usable)
     return (
       <span class="sentence exhausted" data-sentence>
         <b>exhausted</b>
-        {back && (
+        {pool.recovers_at ? (
           <>
-            , back in <Countdown to={back} />
+            , back in <Countdown to={pool.recovers_at} />
           </>
+        ) : (
+          ', no key comes back by itself'
         )}
-        {back === null && ', no key comes back by itself'}
-        {back === undefined && `, ${usable}`}
       </span>
     );
-  }
   if (pool.strategy === 'spread')
     return (
       <span class="sentence" data-sentence>

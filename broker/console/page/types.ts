@@ -12,7 +12,8 @@ export interface Pool {
   strategy: 'priority' | 'spread';
   group: string | null;
   current: string | null;
-  next?: string | null; /* who takes over if the current one fails now */
+  next: string | null; /* who takes over if the current one fails now */
+  recovers_at: string | null; /* when an exhausted pool has a usable key again */
   usable: number;
   total: number;
   counts: Record<Status, number>;
@@ -25,7 +26,6 @@ export interface Pool {
   error_recovery: string;
   created_at: string;
   default: string | null;
-  recovers_at?: string | null;
 }
 
 export interface Failure {
@@ -65,7 +65,6 @@ export interface KeyList {
   revision: number;
   total: number;
   current: string | null;
-  next?: string | null;
   usable: number;
   pool_total: number;
   keys: Key[];
