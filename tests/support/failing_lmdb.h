@@ -13,7 +13,7 @@
 #include <lmdb.h>
 
 /* LMDB's own function of that name. */
-#define LMDB_REAL(call) ((__typeof__(&call))(uintptr_t)dlsym(RTLD_NEXT, #call))
+#define LMDB_REAL(call) ((__typeof__(&(call)))(uintptr_t)dlsym(RTLD_NEXT, #call))
 #define LMDB_CALL(call, ...)                                                                       \
     calls_of_lmdb &&calls_turn(#call) ? calls_error : LMDB_REAL(call)(__VA_ARGS__)
 
