@@ -72,6 +72,7 @@ void loop_pause(struct loop *loop, struct loop_source *source) {
     if (source->internal.closing || source->internal.paused)
         return;
     source->internal.paused = true;
+    source->internal.sparing = true;
     loop->operations->update(loop, source);
 }
 
