@@ -175,7 +175,8 @@ export function Rows(props: RowsProps) {
   const draw = (index: number) => {
     const mine = lifted?.from === index ? lifted : null;
     const place = lift.drawnAt(index);
-    const style = { transform: `translateY(${place * rowHeight}px)` };
+    /* Not as a transform of its own: SortableJS takes that away from the row it dropped. */
+    const style = { '--at': `${place * rowHeight}px` };
     const item = mine ? mine.key : roster.keyAt(index);
     drawn.push(
       item ? (
