@@ -393,7 +393,9 @@ $(CAMPAIGNS:%=campaign-%): campaign-%: tests/campaign/%.sh $(PROGRAMS_plain) $(H
 # ---- lint ----------------------------------------------------------------------------------------
 
 .PHONY: lint lint-format lint-structure format
-lint: lint-format lint-structure $(call objects,lint-gcc,$(ALL_SRC)) $(call objects,lint-clang,$(ALL_SRC)) \
+# What gcc compiles for use, it has also looked at: with WERROR=1, as for make test.
+GCC_OBJECTS := $(if $(findstring gcc,$(CC)),plain,lint-gcc)
+lint: lint-format lint-structure $(call objects,$(GCC_OBJECTS),$(ALL_SRC)) $(call objects,lint-clang,$(ALL_SRC)) \
       $(ALL_SRC:%.c=build/lint/%.tidy) ## formatting, structure, gcc and clang without a warning, clang-tidy
 	@echo 'lint: $(words $(ALL_SRC)) sources and $(words $(ALL_HEADERS)) headers are clean'
 lint-format:
