@@ -38,7 +38,7 @@
 byte written = START + 1, generation = START + 1; /* stored; seen by all */
 byte seen[SLEEPERS];
 bit asleep[SLEEPERS], waits_on[SLEEPERS];
-bit wake_due, dead;
+bit wake_due;
 
 /* The stored generation comes into everybody's sight. */
 proctype memory() {
@@ -113,7 +113,7 @@ end:
         crashes < CRASHES ->
             crashes++;
             if
-            :: wake_due = 0; dead = 1; break /* for good */
+            :: wake_due = 0; break /* for good */
             :: d_step { /* a new start, at once or after anything that the others do */
                 written = (written / START + 1) * START + 1;
                 woken_generation = 0;
