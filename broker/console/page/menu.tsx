@@ -19,7 +19,7 @@ export interface MenuItem {
 interface MenuProps {
   label: string;
   icon?: IconName;
-  items: MenuItem[];
+  items: () => MenuItem[]; /* asked when it opens */
   children?: ComponentChildren;
 }
 
@@ -125,7 +125,7 @@ export function Menu({ label, icon = 'more', items, children }: MenuProps) {
         <Icon name={icon} />
         {children && <span>{children}</span>}
       </button>
-      {open && <MenuList items={items} button={button.current!} onClose={close} />}
+      {open && <MenuList items={items()} button={button.current!} onClose={close} />}
     </>
   );
 }

@@ -119,7 +119,6 @@ export function PoolPage({ name, openKey }: { name: string; openKey: number | nu
     total: list.total,
     mayChange,
     mayMove,
-    selected: selection.ids,
     act,
     select: selection.select,
   };
@@ -147,6 +146,7 @@ export function PoolPage({ name, openKey }: { name: string; openKey: number | nu
           roster={roster}
           lift={lift}
           context={context}
+          selected={selection.ids}
           selectAll={selection.selectAll}
           whyNotAll={partly ? 'Too many keys to select all: filter first.' : null}
         />

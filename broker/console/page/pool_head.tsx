@@ -65,7 +65,7 @@ export function PoolHead(props: PoolHeadProps) {
           </Button>
           <Menu
             label="More about this pool"
-            items={[
+            items={() => [
               { label: 'Vendor settings…', why: mayChange, run: () => void editDefault() },
               { label: 'Pool settings…', why: mayChange, run: props.onSettings },
               {

@@ -30,6 +30,16 @@ export interface RosterState {
   waiting: boolean; /* something changed that is not shown yet */
 }
 
+/* The keys as they come, but those that are what they were as the same objects: so that only rows
+ * of which something changed are drawn again. */
+function keepSame(old: Key[], fresh: Key[]): Key[] {
+  const before = new Map(old.map((key) => [key.id, key]));
+  return fresh.map((key) => {
+    const known = before.get(key.id);
+    return known && JSON.stringify(known) === JSON.stringify(key) ? known : key;
+  });
+}
+
 export class Roster {
   readonly store = new Store<RosterState>({
     pool: null,
@@ -144,7 +154,8 @@ export class Roster {
       this.store.change({ ...news, waiting: true });
       return;
     }
-    this.store.change({ ...news, list: fresh, offset, waiting: false });
+    const keys = keepSame(list?.keys ?? [], fresh.keys);
+    this.store.change({ ...news, list: { ...fresh, keys }, offset, waiting: false });
     const overshot = !fresh.keys.length && fresh.total > 0 && offset > 0;
     if (overshot) this.first = fresh.total - 1;
     const tooFew = fresh.total > fresh.keys.length && offset > this.first;

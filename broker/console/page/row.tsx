@@ -4,6 +4,7 @@ import { Button } from './button';
 import { Ago } from './clock';
 import { Icon } from './icons';
 import { whyNotDelete, whyNotDisable, whyNotEdit, whyNotEnable } from './may';
+import { memo } from './memo';
 import { Menu, type MenuItem } from './menu';
 import { poolAddress } from './route';
 import { KeyStatus } from './status';
@@ -28,7 +29,6 @@ export interface RowContext {
   total: number;
   mayChange: string | null; /* why not */
   mayMove: string | null;
-  selected: Set<number>;
   act: (action: KeyAction, key: Key, index: number) => void;
   select: (key: Key, index: number, range: boolean) => void;
   handleKey: (event: KeyboardEvent, key: Key, index: number) => void;
@@ -118,14 +118,19 @@ interface RowPart {
 
 interface RowProps extends RowPart {
   place: number; /* where it is drawn, counted from 0 */
+  rowHeight: number;
   lifted: boolean;
-  style: CSSProperties;
+  chosen: boolean;
 }
 
-export function KeyRow({ item, index, place, lifted, style, context }: RowProps) {
+const at = (place: number, rowHeight: number): CSSProperties => ({
+  /* Not as a transform of its own: SortableJS takes that away from the row it dropped. */
+  '--at': `${place * rowHeight}px`,
+});
+
+export const KeyRow = memo(({ item, index, place, rowHeight, lifted, chosen, context }: RowProps) => {
   const current = item.current && !context.spread;
   const mark = `${current ? 'is-current' : ''} ${lifted ? 'is-lifted' : ''}`;
-  const chosen = context.selected.has(item.id);
   return (
     <div
       class={`row ${item.status} ${mark} ${chosen ? 'is-chosen' : ''}`}
@@ -135,7 +140,7 @@ export function KeyRow({ item, index, place, lifted, style, context }: RowProps)
       data-key={item.name}
       data-id={item.id}
       data-current={current ? 'true' : undefined}
-      style={style}
+      style={at(place, rowHeight)}
     >
       <span class="cell select" role="cell">
         <input
@@ -209,16 +214,16 @@ export function KeyRow({ item, index, place, lifted, style, context }: RowProps)
       </span>
       <span class="cell actions" role="cell">
         <SwitchButton item={item} index={index} context={context} />
-        <Menu label={`Actions for ${item.name}`} items={keyMenu(item, index, context)} />
+        <Menu label={`Actions for ${item.name}`} items={() => keyMenu(item, index, context)} />
       </span>
     </div>
   );
-}
+});
 
 /* A row whose key has not come yet. */
-export function EmptyRow({ place, style }: { place: number; style: CSSProperties }) {
+export function EmptyRow({ place, rowHeight }: { place: number; rowHeight: number }) {
   return (
-    <div class="row is-empty" role="row" aria-rowindex={place + 2} style={style}>
+    <div class="row is-empty" role="row" aria-rowindex={place + 2} style={at(place, rowHeight)}>
       <span class="cell" role="cell">
         <span class="unseen">loading</span>
       </span>

@@ -4,9 +4,10 @@
  * stays as it was until the drop, so that the focus is not lost.
  */
 import type { VNode } from 'preact';
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { useDrag } from './drag';
 import type { Lift } from './lift';
+import { useStable } from './memo';
 import type { Roster } from './roster';
 import { EmptyRow, KeyRow, type RowContext } from './row';
 import { useStore } from './store';
@@ -19,14 +20,15 @@ interface RowsProps {
   roster: Roster;
   lift: Lift;
   context: TableContext;
+  selected: Set<number>;
   selectAll: (all: boolean) => void;
   whyNotAll: string | null;
 }
 
-function HeadRow({ context, selectAll, whyNotAll, roster }: RowsProps) {
+function HeadRow({ context, selected, selectAll, whyNotAll, roster }: RowsProps) {
   const keys = roster.store.get().list?.keys ?? [];
-  const all = keys.length > 0 && keys.every((key) => context.selected.has(key.id));
-  const some = !all && context.selected.size > 0;
+  const all = keys.length > 0 && keys.every((key) => selected.has(key.id));
+  const some = !all && selected.size > 0;
   return (
     <div class="row head" role="row" aria-rowindex={1}>
       <span class="cell select" role="columnheader">
@@ -142,7 +144,7 @@ function useHandle(lift: Lift, mayMove: string | null, rowHeight: number) {
     document.querySelector<HTMLElement>(selector)?.focus({ preventScroll: true });
     if (!lift.store.get()) focusAt.current = null;
   });
-  return { handleKey, handleBlur };
+  return { handleKey: useStable(handleKey), handleBlur: useStable(handleBlur) };
 }
 
 /* The row that has the focus stays drawn when it is scrolled out of sight. */
@@ -170,13 +172,17 @@ export function Rows(props: RowsProps) {
     if (total) roster.look(first, last);
   }, [roster, first, last, total, list]);
 
-  const whole: RowContext = { ...context, ...handle };
+  const act = useStable(context.act);
+  const select = useStable(context.select);
+  const { pool, spread, next, mayChange, mayMove } = context;
+  const shared: RowContext = useMemo(
+    () => ({ pool, spread, next, total, mayChange, mayMove, act, select, ...handle }),
+    [pool, spread, next, total, mayChange, mayMove],
+  );
   const drawn: VNode[] = [];
   const draw = (index: number) => {
     const mine = lifted?.from === index ? lifted : null;
     const place = lift.drawnAt(index);
-    /* Not as a transform of its own: SortableJS takes that away from the row it dropped. */
-    const style = { '--at': `${place * rowHeight}px` };
     const item = mine ? mine.key : roster.keyAt(index);
     drawn.push(
       item ? (
@@ -185,12 +191,13 @@ export function Rows(props: RowsProps) {
           item={item}
           index={index}
           place={place}
+          rowHeight={rowHeight}
           lifted={Boolean(mine)}
-          style={style}
-          context={whole}
+          chosen={props.selected.has(item.id)}
+          context={shared}
         />
       ) : (
-        <EmptyRow key={`empty-${index}`} place={place} style={style} />
+        <EmptyRow key={`empty-${index}`} place={place} rowHeight={rowHeight} />
       ),
     );
   };

@@ -6,7 +6,8 @@
 import type { RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
-const AROUND = 12;
+const AROUND = 8;
+const STEP = 8; /* rows are drawn and dropped so many at a time */
 
 export interface Windowed {
   list: RefObject<HTMLDivElement | null>;
@@ -29,8 +30,10 @@ export function useWindowed(total: number): Windowed {
     if (!element) return;
     const rowHeight = heightOf(element);
     const top = element.getBoundingClientRect().top;
-    const first = Math.max(0, Math.floor(-top / rowHeight) - AROUND);
-    const last = Math.min(total - 1, Math.ceil((innerHeight - top) / rowHeight) + AROUND);
+    const above = Math.floor(-top / rowHeight) - AROUND;
+    const below = Math.ceil((innerHeight - top) / rowHeight) + AROUND;
+    const first = Math.max(0, Math.floor(above / STEP) * STEP);
+    const last = Math.min(total - 1, Math.ceil(below / STEP) * STEP);
     setRange((old) =>
       old.rowHeight === rowHeight && old.first === first && old.last === last
         ? old
