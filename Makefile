@@ -257,7 +257,7 @@ build/console/npm/.installed: $(PAGE_PACKAGE) | check
 	@mkdir -p $(@D)
 	@command -v npm >/dev/null || $(call no_page,npm is missing. `make deps` installs it on Debian and Ubuntu.); \
 	cp $(PAGE_PACKAGE) $(@D); cd $(@D) && echo '  NPM     $(PAGE)' && \
-	npm ci --include=dev --no-audit --no-fund >npm.log 2>&1 && touch .installed || { cd $(CURDIR); \
+	npm ci --include=dev --no-audit --no-fund --fetch-retries=1 --fetch-retry-mintimeout=2000 >npm.log 2>&1 && touch .installed || { cd $(CURDIR); \
 	  $(call no_page,npm could not download what its page is made with; see $(@D)/npm.log.); }
 build/console/.bundled: $(PAGE_SRC) build/console/npm/.installed
 	@test -e build/console/npm/.installed || exit 0; echo '  BUNDLE  $(PAGE)'; \

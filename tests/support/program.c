@@ -25,6 +25,10 @@ static void close_fd(int *fd) {
 static void become(const char *const *argv, const char *const *environment, pid_t parent, int in,
                    int out, int err) {
     scene_become_child(parent);
+    /* Who took on an identity (peer_become) starts programs that have no other to come back to. */
+    if (setresgid(getegid(), getegid(), getegid()) < 0 ||
+        setresuid(geteuid(), geteuid(), geteuid()) < 0)
+        _exit(127);
     dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
