@@ -78,6 +78,7 @@ DEB_PAGE = $(if $(shell command -v npm),,npm)
 DEB_BENCH := redis-server libhiredis-dev memcached libmemcached-dev gnuplot-nox valgrind
 PEER_PC := hiredis libmemcached
 DEB_COVERAGE := lcov
+DEB_CONSOLE_TESTS = chromium $(DEB_PAGE)
 DEB_CI := clang clang-tidy clang-format clang-tools cppcheck libclang-rt-14-dev spin
 
 # pkg-config is asked when a recipe first needs the answer: `make deps` may install it before.
@@ -273,7 +274,7 @@ build/obj/page/assets.o: broker/console/assets.S build/console/.bundled
 NEED_TESTS := $(filter test test-unit test-process asan tsan coverage fuzz lint demo,$(MAKECMDGOALS))
 INSTALLS := $(filter test test-unit test-process demo run,$(MAKECMDGOALS))
 
-.PHONY: deps deps-bench deps-coverage deps-ci check
+.PHONY: deps deps-bench deps-coverage deps-console deps-ci check
 deps: ## install what is missing (Debian, Ubuntu), or say what to install
 	$(call ensure_packages,$(DEB_BUILD) $(DEB_TEST) $(DEB_PAGE))
 # Debian starts a server that is installed, where systemd runs. Those are not wanted here: the bench
@@ -284,11 +285,14 @@ deps-bench: ## the same for bench: what it compares with, plots, callgrind
 	  case "$$missing " in *" $$server "*) $$sudo systemctl --quiet disable --now $$server;; esac; done; }
 deps-coverage: ## the same for coverage: lcov, which reads what gcc's gcov counted
 	$(call ensure_packages,$(DEB_BUILD) $(DEB_TEST) $(DEB_COVERAGE))
-deps-ci: deps ## the same for asan, tsan, lint and analyze
-	$(call ensure_packages,$(DEB_CI))
+deps-console: ## the same for test-console: a browser
+	$(call ensure_packages,$(DEB_BUILD) $(DEB_CONSOLE_TESTS))
+deps-ci: deps ## the same for asan, tsan, lint and analyze, and a browser
+	$(call ensure_packages,$(DEB_CI) $(DEB_CONSOLE_TESTS))
 
 # Never installs by itself: says in one sentence what a compiler would say in a hundred.
-check: $(if $(INSTALLS),deps) $(foreach goal,bench coverage,$(if $(filter $(goal),$(MAKECMDGOALS)),deps-$(goal)))
+check: $(if $(INSTALLS),deps) $(foreach goal,bench coverage,$(if $(filter $(goal),$(MAKECMDGOALS)),deps-$(goal))) \
+       $(if $(filter test-console,$(MAKECMDGOALS)),deps-console)
 	@command -v $(firstword $(CC)) >/dev/null || { \
 	  echo 'keybroker: the compiler $(CC) is missing. `make deps` installs it on Debian and Ubuntu.' >&2; exit 1; }
 	@command -v pkg-config >/dev/null || { \
@@ -343,7 +347,18 @@ tsan: $(call tsan_unit_tests,tsan) $(call process_tests,tsan) $(PROGRAMS_tsan) $
 	$(call run_tests,tsan,$(call tsan_unit_tests,tsan) $(call process_tests,tsan))
 coverage: $(call unit_tests,cov) $(call process_tests,cov) $(PROGRAMS_cov) $(HELPERS_cov) ## every test, counted: how much of the sources they reach, line by line in build/coverage/index.html
 	$(Q)KEYBROKER_BUILD=$(CURDIR)/build/cov tests/support/coverage.sh $(call unit_tests,cov) $(call process_tests,cov)
-test test-unit test-process asan tsan coverage fuzz lint analyze: WERROR := 1
+test test-unit test-process test-console asan tsan coverage fuzz lint analyze: WERROR := 1
+
+# The console in a real browser: tests/console, each file with a broker, a console and a browser of its
+# own. T= picks files here too. Pictures of the pages land in build/screens.
+CONSOLE_TESTS := $(if $(T),$(T:%=tests/console/test_%.mjs),$(wildcard tests/console/test_*.mjs))
+TEST_CONSOLE_PACKAGE := $(addprefix tests/console/,package.json package-lock.json .npmrc)
+build/test-console/.installed: $(TEST_CONSOLE_PACKAGE) | check
+	@mkdir -p $(@D) && cp $(TEST_CONSOLE_PACKAGE) $(@D) && cd $(@D) && echo '  NPM     tests/console' && \
+	npm ci --no-audit --no-fund >npm.log 2>&1 || { cat npm.log; exit 1; }; touch .installed
+.PHONY: test-console
+test-console: build/test-console/.installed $(PROGRAMS_plain) build/vendor_standin ## install what is missing, build, test the web console in chromium
+	$(Q)KEYBROKER_BUILD=$(CURDIR)/build node tests/console/run.mjs $(CONSOLE_TESTS)
 
 # Each target runs for FUZZ_SECONDS, from the corpus in the repository and what earlier runs found.
 # An input that breaks something is kept in build/fuzz.

@@ -42,9 +42,8 @@ export class Browser {
     context ??= await this.person(options);
     const page = await this.watched(context);
     const before = this.host.console.said;
-    await page.goto(this.host.address());
+    await page.goto(this.host.address() + where);
     await until(() => this.host.console.said !== before, 'the next address');
-    if (where) await go(page, where);
     await live(page);
     return page;
   }

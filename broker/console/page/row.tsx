@@ -123,10 +123,8 @@ interface RowProps extends RowPart {
   chosen: boolean;
 }
 
-const at = (place: number, rowHeight: number): CSSProperties => ({
-  /* Not as a transform of its own: SortableJS takes that away from the row it dropped. */
-  '--at': `${place * rowHeight}px`,
-});
+/* Not a transform of its own: SortableJS takes that away from the row that it dropped. */
+const at = (place: number, rowHeight: number): CSSProperties => ({ '--at': `${place * rowHeight}px` });
 
 export const KeyRow = memo(({ item, index, place, rowHeight, lifted, chosen, context }: RowProps) => {
   const current = item.current && !context.spread;
