@@ -15,10 +15,12 @@ import { clockTime } from './time';
 import { Toasts } from './toast';
 
 function Liveness() {
-  const { live, ever } = useStore(connection);
-  const word = live ? 'Live' : ever ? 'Not connected' : 'Connecting';
+  const { live, ever, broker } = useStore(connection);
+  const begins = !live && !ever && broker;
+  const word = live ? 'Live' : begins ? 'Connecting' : 'Not connected';
+  const look = live ? 'live' : begins ? '' : 'lost';
   return (
-    <span class={`liveness ${live ? 'live' : 'lost'}`} role="status" data-live={String(live)}>
+    <span class={`liveness ${look}`} role="status" data-live={String(live)}>
       <span class="dot" aria-hidden="true" />
       {word}
     </span>

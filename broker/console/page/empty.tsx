@@ -19,8 +19,9 @@ export function Trouble({ text }: { text: string | null }) {
   return (
     <main class="page">
       <EmptyState title={live ? 'This can’t be shown' : 'Not connected to the broker'}>
-        <p>{text}</p>
-        {!live && (
+        {live ? (
+          <p>{text}</p>
+        ) : (
           <p>
             Is <code>keybrokerd</code> running? Workers go on with what they have; this page comes
             back by itself as soon as the broker does.

@@ -110,8 +110,12 @@ export class History {
       const asked = await this.ask(limit);
       const events = asked.filter((event) => this.matches(event)).reverse();
       const more = asked.length >= limit && this.step < LIMITS.length - 1;
+      const newest = this.store.get().events[0]?.seq ?? 0;
+      const news = this.follows ? 0 : events.filter((event) => event.seq > newest).length;
+      const begins = !this.store.get().loaded;
       this.store.change({ loaded: true, older: more, trouble: null });
-      this.show(events, []);
+      if (begins) this.show(events, []);
+      else this.show(events.slice(news), events.slice(0, news));
       this.takeFresh();
     } catch (error) {
       this.store.change({ trouble: messageOf(error) });

@@ -12,10 +12,11 @@ import type { Key } from './types';
 
 const NAMED = 8;
 
-export function DeleteKeys({ roster, keys, onClose }: {
+export function DeleteKeys({ roster, keys, onClose, onDone }: {
   roster: Roster;
   keys: Key[];
   onClose: () => void;
+  onDone: () => void;
 }) {
   const why = useMayChange();
   const [trouble, setTrouble] = useState('');
@@ -26,7 +27,7 @@ export function DeleteKeys({ roster, keys, onClose }: {
     setBusy(true);
     const refused = await deleteKeys(roster, keys, revision.current);
     setBusy(false);
-    if (!refused) return onClose();
+    if (!refused) return onDone();
     await roster.load();
     revision.current = roster.store.get().list?.revision;
     setTrouble(`${refused} Look again before you delete.`);

@@ -189,7 +189,17 @@ export function PoolPage({ name, openKey }: { name: string; openKey: number | nu
         <PasteDialog pool={pool} defaultKey={defaultKey} onClose={close} onDone={done} />
       )}
       {open?.kind === 'settings' && <PoolSettings pool={pool} onClose={close} onDone={done} />}
-      {open?.kind === 'delete' && <DeleteKeys roster={roster} keys={open.keys} onClose={close} />}
+      {open?.kind === 'delete' && (
+        <DeleteKeys
+          roster={roster}
+          keys={open.keys}
+          onClose={close}
+          onDone={() => {
+            selection.selectAll(false);
+            close();
+          }}
+        />
+      )}
       {open?.kind === 'position' && (
         <PositionDialog
           roster={roster}

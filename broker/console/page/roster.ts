@@ -20,11 +20,14 @@ export interface Filter {
   status: Status | '';
 }
 
+const ALL: Filter = { match: '', status: '' };
+
 export interface RosterState {
   pool: Pool | null;
   list: KeyList | null;
   offset: number;
-  filter: Filter;
+  filter: Filter; /* what is asked for */
+  shown: Filter; /* what the list is of: an older filter, as long as the answer is on its way */
   trouble: string | null;
   missing: boolean;
   waiting: boolean; /* something changed that is not shown yet */
@@ -45,7 +48,8 @@ export class Roster {
     pool: null,
     list: null,
     offset: 0,
-    filter: { match: '', status: '' },
+    filter: ALL,
+    shown: ALL,
     trouble: null,
     missing: false,
     waiting: false,
@@ -73,14 +77,14 @@ export class Roster {
   }
 
   get filtered(): boolean {
-    const { filter } = this.store.get();
-    return Boolean(filter.match || filter.status);
+    const { filter, shown } = this.store.get();
+    return [filter, shown].some((each) => each.match || each.status);
   }
 
   /* Every key of the pool is here, in its order. */
   get whole(): boolean {
     const { list } = this.store.get();
-    return Boolean(list && !this.filtered && list.keys.length === list.total);
+    return Boolean(list && !this.filtered && list.keys.length === list.pool_total);
   }
 
   keyAt(index: number): Key | undefined {
@@ -136,7 +140,7 @@ export class Roster {
       ]);
       beforeShow?.();
       if (turn !== this.turn) return;
-      this.take(pool, fresh, offset, Boolean(beforeShow));
+      this.take(pool, fresh, offset, filter, Boolean(beforeShow));
     } catch (error) {
       beforeShow?.();
       if (turn !== this.turn) return;
@@ -145,7 +149,13 @@ export class Roster {
     }
   }
 
-  private take(pool: Pool, fresh: KeyList, offset: number, forced: boolean): void {
+  private take(
+    pool: Pool,
+    fresh: KeyList,
+    offset: number,
+    shown: Filter,
+    forced: boolean,
+  ): void {
     const { list } = this.store.get();
     /* While held, a further part of the same order may come in, nothing else. */
     const sameOrder = list && list.revision === fresh.revision && list.total === fresh.total;
@@ -155,7 +165,7 @@ export class Roster {
       return;
     }
     const keys = keepSame(list?.keys ?? [], fresh.keys);
-    this.store.change({ ...news, list: { ...fresh, keys }, offset, waiting: false });
+    this.store.change({ ...news, list: { ...fresh, keys }, offset, shown, waiting: false });
     const overshot = !fresh.keys.length && fresh.total > 0 && offset > 0;
     if (overshot) this.first = fresh.total - 1;
     const tooFew = fresh.total > fresh.keys.length && offset > this.first;

@@ -9,6 +9,7 @@ import { Menu, type MenuItem } from './menu';
 import { poolAddress } from './route';
 import { KeyStatus } from './status';
 import { parseTime } from './time';
+import { toast } from './toast';
 import type { Key } from './types';
 
 export type KeyAction =
@@ -157,6 +158,7 @@ export const KeyRow = memo(({ item, index, place, rowHeight, lifted, chosen, con
           aria-disabled={context.mayMove ? 'true' : undefined}
           aria-pressed={lifted}
           title={context.mayMove ?? 'Drag, or press space and use the arrow keys'}
+          onClick={() => context.mayMove && toast(context.mayMove)}
           onKeyDown={(event) => context.handleKey(event, item, index)}
           onBlur={() => context.handleBlur(item)}
         >

@@ -56,7 +56,7 @@ function setLive(live: boolean, broker: boolean): void {
   const since = live ? Date.now() : Date.now() - (performance.now() - heard);
   connection.set({ live, broker, ever: now.ever || live, since });
   if (!live || now.live) return;
-  if (now.ever) reloadAll();
+  reloadAll();
   void loadSession();
 }
 

@@ -10,7 +10,7 @@ import { count, plural } from './words';
 const TYPING_MS = 150;
 
 export function Toolbar({ roster }: { roster: Roster }) {
-  const { filter, list, pool, waiting } = useStore(roster.store);
+  const { filter, shown, list, pool, waiting } = useStore(roster.store);
   const [text, setText] = useState(filter.match);
   const timer = useRef(0);
   useEffect(() => setText(filter.match), [filter.match]);
@@ -54,7 +54,10 @@ export function Toolbar({ roster }: { roster: Roster }) {
         </Button>
       )}
       <span class="found faint" role="status">
-        {list && filtered && `${count(list.total)} of ${plural(list.pool_total, 'key')}. Reordering is off while a filter is on.`}
+        {list &&
+          filtered &&
+          shown === filter &&
+          `${count(list.total)} of ${plural(list.pool_total, 'key')}. Reordering is off while a filter is on.`}
         {waiting && ' Changes wait until you are done.'}
       </span>
     </div>
