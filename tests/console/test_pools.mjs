@@ -46,7 +46,7 @@ test('the pools’ page has each pool’s vendor, current and next key, numbers 
   await at.host.fail('facts', 'a', 'quota');
   await b.says(facts, /using b, next c, 2 of 4 usable/);
   await b.says(facts, /1 exceeded/);
-  await b.says(facts, /failover (now|\d+ s ago)/);
+  await b.says(facts, /failover (just now|\d+ s ago)/);
   await page.getByRole('link', { name: 'facts' }).click();
   await b.says(page.getByRole('main'), /using b, next c, 2 of 4 usable/);
   assert.equal(await page.title(), 'facts · keybroker');
