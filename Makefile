@@ -1,8 +1,8 @@
 # keybroker: everything is built out of tree in build/, from one makefile, without recursion.
 #
 #   sources    found by wildcard; nothing to register here for a new .c file
-#   variants   plain (build/…), asan (build/asan/…), tsan (build/tsan/…), and two that only compile,
-#              for lint; each has its objects in build/obj/VARIANT/
+#   variants   plain (build/…), asan (build/asan/…), tsan (build/tsan/…), cov (build/cov/…), and two
+#              that only compile, for lint; each has its objects in build/obj/VARIANT/
 #   knobs      CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, LIBDIR, WERROR=1, V=1 (show commands),
 #              T='recovery board' (run only tests/*/test_recovery and test_board),
 #              S='read failover' (measure only these sections of the bench)
@@ -46,7 +46,8 @@ DEMO_SRC := $(wildcard bench/demo/*.c)
 # PRELOAD_SRC are shared objects that tests preload into brokers; standin_*.c are the stand-in's.
 STANDIN_SRC := tests/support/vendor_standin_main.c $(wildcard tests/support/standin_*.c)
 PRELOAD_SRC := $(addprefix tests/support/,slow_disk.c step_clock.c short_memory.c)
-SUPPORT_SRC := $(filter-out %_main.c $(PRELOAD_SRC) $(STANDIN_SRC),$(wildcard tests/support/*.c))
+COUNTED_SRC := $(wildcard tests/support/counted_*.c) # for the cov variant's programs only
+SUPPORT_SRC := $(filter-out %_main.c $(PRELOAD_SRC) $(STANDIN_SRC) $(COUNTED_SRC),$(wildcard tests/support/*.c))
 TEST_SRC := $(wildcard tests/unit/test_*.c tests/process/test_*.c)
 # bench_NAME.c is a program's main, everything else there is common to them.
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
@@ -59,7 +60,7 @@ CLIENT_TESTS := $(call including,client)
 CLI_TESTS := $(call including,client/cli)
 CAMPAIGN_SRC := $(wildcard tests/campaign/*.c)
 ALL_SRC := $(CAMPAIGN_SRC) $(BROKER_SRC) $(CONSOLE_SRC) $(CLIENT_SRC) $(CLI_SRC) $(WORKER_SRC) $(DEMO_SRC) $(STANDIN_SRC) \
-           $(SUPPORT_SRC) $(PRELOAD_SRC) $(TEST_SRC) $(FUZZ_SRC) $(FUZZ_COMMON) $(BENCH_MAIN) $(BENCH_COMMON) \
+           $(SUPPORT_SRC) $(PRELOAD_SRC) $(COUNTED_SRC) $(TEST_SRC) $(FUZZ_SRC) $(FUZZ_COMMON) $(BENCH_MAIN) $(BENCH_COMMON) \
            $(wildcard tests/support/tsan_main.c)
 ALL_HEADERS := $(sort $(wildcard include/*.h include/*/*.h broker/*.h broker/*/*.h client/*.h \
                client/*/*.h bench/*.h bench/*/*.h tests/*.h tests/*/*.h))
@@ -76,6 +77,7 @@ DEB_PAGE = $(if $(shell command -v npm),,npm)
 # What the bench compares with. It builds without, and says what it could not measure.
 DEB_BENCH := redis-server libhiredis-dev memcached libmemcached-dev gnuplot-nox valgrind
 PEER_PC := hiredis libmemcached
+DEB_COVERAGE := lcov
 DEB_CONSOLE_TESTS = chromium $(DEB_PAGE)
 DEB_CI := clang clang-tidy clang-format clang-tools cppcheck libclang-rt-14-dev spin
 
@@ -110,21 +112,26 @@ FLAGS_asan := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fsanitize=address,u
 FLAGS_tsan := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fsanitize=thread
 FLAGS_fuzz := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined \
               -fsanitize=fuzzer-no-link,address,undefined
+# Nothing is folded together, so a line's count is its own; gcc then knows no ranges to warn about.
+FLAGS_cov := -U_FORTIFY_SOURCE -O0 --coverage -fprofile-update=atomic -Wno-format-truncation
 FLAGS_lint-gcc := $(FLAGS_plain)
 FLAGS_lint-clang := $(FLAGS_plain)
 LINK_plain :=
 LINK_asan := -fsanitize=address,undefined
 LINK_tsan := -fsanitize=thread
+LINK_cov := --coverage
 LINK_fuzz := -fsanitize=fuzzer,address,undefined
 CC_plain = $(CC)
 CC_asan = $(CC)
 CC_tsan = $(CC)
+CC_cov := gcc
 CC_fuzz := clang
 CC_lint-gcc := gcc
 CC_lint-clang := clang
 OUT_plain := build
 OUT_asan := build/asan
 OUT_tsan := build/tsan
+OUT_cov := build/cov
 
 # A report's way through the broker is short and found cold: whole-program optimisation puts its code
 # together (5% of a failover). The objects carry ordinary code too, for the tests that link them.
@@ -158,7 +165,7 @@ endef
 #   libclient.a     the library's own objects, for tests of its insides; libcli.a likewise
 #   libkeybroker.a  the public library: one object in which all but kb_… is local
 define VARIANT_RULES
-$(OUT_$(1))/keybrokerd: $(call objects,$(1),$(BROKER_SRC))
+$(OUT_$(1))/keybrokerd: $(call objects,$(1),$(BROKER_SRC) $(if $(filter cov,$(1)),tests/support/counted_kill.c))
 	$$(call link,$(1),$$(if $$(LTO_$(1)),$$(LTO_$(1)) $$(CFLAGS) $$(FLAGS_$(1))) $$(BROKER_LIBS))
 $(OUT_$(1))/keybroker-console: $(call objects,$(1),$(CONSOLE_SRC)) build/obj/$(1)/libbroker.a build/obj/page/assets.o
 	$$(if $$(wildcard build/obj/page/assets.o),$$(call link,$(1),$$(CONSOLE_LIBS)),@rm -f $$@)
@@ -212,7 +219,8 @@ endef
 # insides first; every other gets the library as users get it. Under TSan a runner of our own
 # stands in for Criterion's, which maps memory where TSan allows none.
 define TEST_RULES
-$(3): $(call objects,$(1),$(2)) $(if $(filter tsan,$(1)),build/obj/tsan/tests/support/tsan_main.o) \
+$(3): $(call objects,$(1),$(2) $(if $(filter tsan,$(1)),tests/support/tsan_main.c) \
+    $(if $(filter cov,$(1)),tests/support/counted_exit.c)) \
     build/obj/$(1)/libsupport.a $(if $(filter $(2),$(CLI_TESTS)),build/obj/$(1)/libcli.a) \
     $(if $(filter $(2),$(CLIENT_TESTS)),build/obj/$(1)/libclient.a,$(OUT_$(1))/libkeybroker.a) \
     build/obj/$(1)/libconsole.a build/obj/$(1)/libbroker.a
@@ -228,8 +236,8 @@ define link
 	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(2)
 endef
 
-$(foreach v,plain asan tsan fuzz lint-gcc lint-clang,$(eval $(call COMPILE_RULES,$(v))))
-$(foreach v,plain asan tsan,$(eval $(call VARIANT_RULES,$(v))))
+$(foreach v,plain asan tsan cov fuzz lint-gcc lint-clang,$(eval $(call COMPILE_RULES,$(v))))
+$(foreach v,plain asan tsan cov,$(eval $(call VARIANT_RULES,$(v))))
 
 .PHONY: all FORCE
 FORCE:
@@ -263,10 +271,10 @@ build/obj/page/assets.o: broker/console/assets.S build/console/.bundled
 
 # ---- what must be installed --------------------------------------------------------------------
 
-NEED_TESTS := $(filter test test-unit test-process asan tsan fuzz lint demo,$(MAKECMDGOALS))
+NEED_TESTS := $(filter test test-unit test-process asan tsan coverage fuzz lint demo,$(MAKECMDGOALS))
 INSTALLS := $(filter test test-unit test-process demo run,$(MAKECMDGOALS))
 
-.PHONY: deps deps-bench deps-console-tests deps-ci check
+.PHONY: deps deps-bench deps-coverage deps-console deps-ci check
 deps: ## install what is missing (Debian, Ubuntu), or say what to install
 	$(call ensure_packages,$(DEB_BUILD) $(DEB_TEST) $(DEB_PAGE))
 # Debian starts a server that is installed, where systemd runs. Those are not wanted here: the bench
@@ -275,14 +283,16 @@ deps-bench: ## the same for bench: what it compares with, plots, callgrind
 	$(call ensure_packages,$(DEB_BUILD) $(DEB_BENCH)) && \
 	{ test ! -d /run/systemd/system || for server in redis-server memcached; do \
 	  case "$$missing " in *" $$server "*) $$sudo systemctl --quiet disable --now $$server;; esac; done; }
-deps-console-tests: | $(if $(INSTALLS)$(filter deps deps-ci,$(MAKECMDGOALS)),deps) ## the same for test-console: a browser
+deps-coverage: ## the same for coverage: lcov, which reads what gcc's gcov counted
+	$(call ensure_packages,$(DEB_BUILD) $(DEB_TEST) $(DEB_COVERAGE))
+deps-console: ## the same for test-console: a browser
 	$(call ensure_packages,$(DEB_BUILD) $(DEB_CONSOLE_TESTS))
-deps-ci: deps deps-console-tests ## the same for asan, tsan, lint and analyze
-	$(call ensure_packages,$(DEB_CI))
+deps-ci: deps ## the same for asan, tsan, lint and analyze, and a browser
+	$(call ensure_packages,$(DEB_CI) $(DEB_CONSOLE_TESTS))
 
 # Never installs by itself: says in one sentence what a compiler would say in a hundred.
-check: $(if $(INSTALLS),deps) $(if $(filter bench,$(MAKECMDGOALS)),deps-bench) \
-       $(if $(filter test-console,$(MAKECMDGOALS)),deps-console-tests)
+check: $(if $(INSTALLS),deps) $(foreach goal,bench coverage,$(if $(filter $(goal),$(MAKECMDGOALS)),deps-$(goal))) \
+       $(if $(filter test-console,$(MAKECMDGOALS)),deps-console)
 	@command -v $(firstword $(CC)) >/dev/null || { \
 	  echo 'keybroker: the compiler $(CC) is missing. `make deps` installs it on Debian and Ubuntu.' >&2; exit 1; }
 	@command -v pkg-config >/dev/null || { \
@@ -325,7 +335,7 @@ tsan_unit_tests = $(if $(T),$(unit_tests),$(filter-out $(UNTHREADED:%=$(OUT_tsan
 # they run under a sanitizer, where long tests do fewer rounds.
 run_tests = $(Q)KEYBROKER_BUILD=$(CURDIR)/$(OUT_$(1)) KEYBROKER_VARIANT=$(1) tests/support/run.sh $(CURDIR)/$(OUT_$(1))/log $(2)
 
-.PHONY: test test-unit test-process asan tsan
+.PHONY: test test-unit test-process asan tsan coverage
 test: test-unit test-process ## install what is missing, build, run every test
 test-unit: $(call unit_tests,plain) ## the unit tests alone
 	$(call run_tests,plain,$(call unit_tests,plain))
@@ -335,7 +345,9 @@ asan: $(call unit_tests,asan) $(call process_tests,asan) $(PROGRAMS_asan) $(HELP
 	$(call run_tests,asan,$(call unit_tests,asan) $(call process_tests,asan))
 tsan: $(call tsan_unit_tests,tsan) $(call process_tests,tsan) $(PROGRAMS_tsan) $(HELPERS_tsan) ## every test with threads or processes under ThreadSanitizer
 	$(call run_tests,tsan,$(call tsan_unit_tests,tsan) $(call process_tests,tsan))
-test test-unit test-process test-console asan tsan fuzz lint analyze: WERROR := 1
+coverage: $(call unit_tests,cov) $(call process_tests,cov) $(PROGRAMS_cov) $(HELPERS_cov) ## every test, counted: how much of the sources they reach, line by line in build/coverage/index.html
+	$(Q)KEYBROKER_BUILD=$(CURDIR)/build/cov tests/support/coverage.sh $(call unit_tests,cov) $(call process_tests,cov)
+test test-unit test-process test-console asan tsan coverage fuzz lint analyze: WERROR := 1
 
 # The console in a real browser: tests/console, each file with a broker, a console and a browser of its
 # own. T= picks files here too. Pictures of the pages land in build/screens.
@@ -396,7 +408,9 @@ $(CAMPAIGNS:%=campaign-%): campaign-%: tests/campaign/%.sh $(PROGRAMS_plain) $(H
 # ---- lint ----------------------------------------------------------------------------------------
 
 .PHONY: lint lint-format lint-structure format
-lint: lint-format lint-structure $(call objects,lint-gcc,$(ALL_SRC)) $(call objects,lint-clang,$(ALL_SRC)) \
+# What gcc compiles for use, it has also looked at: with WERROR=1, as for make test.
+GCC_OBJECTS := $(if $(findstring gcc,$(CC)),plain,lint-gcc)
+lint: lint-format lint-structure $(call objects,$(GCC_OBJECTS),$(ALL_SRC)) $(call objects,lint-clang,$(ALL_SRC)) \
       $(ALL_SRC:%.c=build/lint/%.tidy) ## formatting, structure, gcc and clang without a warning, clang-tidy
 	@echo 'lint: $(words $(ALL_SRC)) sources and $(words $(ALL_HEADERS)) headers are clean'
 lint-format:

@@ -79,6 +79,11 @@ static uint64_t retire_unsound(int fd, const struct kb_board_head *head) {
     return generation;
 }
 
+/* A board may be there that workers follow: it is not replaced unseen. */
+static bool cannot_look(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO;
+}
+
 /*
  * 1: adopted. 0: there is nothing to adopt, *ret_generation says what a replaced board had reached.
  * Or -errno.
@@ -90,10 +95,18 @@ static int adopt(struct board *board, int pool_dir_fd, uint64_t *ret_generation)
 
     int fd = openat(pool_dir_fd, KB_BOARD_FILE, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
-    if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode) || info.st_uid != geteuid() ||
-        info.st_size < (off_t)KB_BOARD_SLOTS_OFFSET ||
-        pread(fd, &head, sizeof head, 0) != sizeof head || head.magic != KB_BOARD_MAGIC)
+        return cannot_look(errno) ? -errno : 0;
+    ssize_t length = 0;
+    bool known = fstat(fd, &info) == 0;
+    bool ours = known && S_ISREG(info.st_mode) && info.st_uid == geteuid() &&
+                info.st_size >= (off_t)KB_BOARD_SLOTS_OFFSET;
+    if (ours)
+        length = pread(fd, &head, sizeof head, 0);
+    if (!known || length < 0) {
+        result = -errno;
+        goto out;
+    }
+    if (length != sizeof head || head.magic != KB_BOARD_MAGIC)
         goto out;
     if (head.layout != KB_BOARD_LAYOUT || head.size != KB_BOARD_SIZE ||
         info.st_size != (off_t)KB_BOARD_SIZE || head.replaced != 0 ||

@@ -46,6 +46,8 @@ static struct loop_source *queue_pop(struct loop_queue *queue) {
 int loop_new(struct loop **ret_loop, enum loop_kind kind) {
     if (kind != LOOP_EPOLL) {
         int r = loop_uring_new(ret_loop);
+        if (r < 0 && kind == LOOP_URING)
+            log_error("io_uring cannot be used: %s", strerror(-r));
         if (r == 0 || kind == LOOP_URING)
             return r;
         log_info("io_uring is not available here (%s): using epoll", strerror(-r));
@@ -72,6 +74,7 @@ void loop_pause(struct loop *loop, struct loop_source *source) {
     if (source->internal.closing || source->internal.paused)
         return;
     source->internal.paused = true;
+    source->internal.sparing = true;
     loop->operations->update(loop, source);
 }
 

@@ -54,6 +54,7 @@ struct loop_source {
         uint32_t held_us;
         uint32_t pending; /* io_uring: operations in the kernel; epoll: the events registered */
         bool paused, ended, held, closing, write_wanted; /* what is wished */
+        bool sparing;                                    /* one packet a turn */
         bool read_armed, write_armed;                    /* what io_uring was told */
         bool queued;
     } internal;
@@ -76,7 +77,9 @@ struct loop *loop_free(struct loop *loop); /* closes nothing; returns NULL */
  */
 int loop_add(struct loop *loop, struct loop_source *source);
 
-/* Stop and start reading (back-pressure). Data already received may still arrive after a pause. */
+/* Stop and start reading (back-pressure). Data already received may still arrive after a pause. A
+ * source of packets that was paused once gives one a turn from then on, so that what has queued up
+ * in its socket does not hold up others'. */
 void loop_pause(struct loop *loop, struct loop_source *source);
 void loop_resume(struct loop *loop, struct loop_source *source);
 

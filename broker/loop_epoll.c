@@ -116,7 +116,9 @@ static void read_source(struct loop_epoll *self, struct loop_source *source) {
         accept_one(&self->base, source);
         return;
     }
-    for (int i = 0; i < READS_PER_SOURCE && loop_wants_read(source); i++)
+    bool sparing = source->mode == LOOP_PACKETS && source->internal.sparing;
+    int most = sparing ? 1 : READS_PER_SOURCE;
+    for (int i = 0; i < most && loop_wants_read(source); i++)
         if (!receive_one(self, source))
             return;
 }

@@ -5,9 +5,10 @@
  * One io_uring_enter per turn submits what the last turn's callbacks asked for, sleeps, and brings
  * the next batch; a message reaches its callback without another system call. Receiving is a
  * multishot operation: it stays in the kernel until it ends by itself (no buffers, a full
- * completion queue, an error) and is then started again. Accepting is not: a turn takes one
- * connection from each listener, so that a crowd that connects neither holds up others' messages
- * nor uses up the descriptors before those that make room are closed.
+ * completion queue, an error) and is then started again. Not so for packets of a source that is to
+ * be read sparingly, one a turn, nor is accepting: a turn takes one connection from each listener,
+ * so that a crowd that connects neither holds up others' messages nor uses up the descriptors
+ * before those that make room are closed.
  *
  * user_data is the source's address with the operation in the low three bits, 0 for operations
  * whose end nobody waits for. A cancellation may outlive its source: should a new source lie at the
@@ -171,7 +172,10 @@ static void start(struct loop_uring *self, struct loop_source *source, enum oper
         io_uring_prep_accept(sqe, source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         break;
     case OPERATION_PACKETS:
-        io_uring_prep_recv_multishot(sqe, source->fd, NULL, 0, 0);
+        if (source->internal.sparing)
+            io_uring_prep_recv(sqe, source->fd, NULL, 0, 0);
+        else
+            io_uring_prep_recv_multishot(sqe, source->fd, NULL, 0, 0);
         sqe->flags |= IOSQE_BUFFER_SELECT;
         sqe->buf_group = (uint16_t)self->packets.group;
         break;

@@ -20,6 +20,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -28,6 +29,8 @@
 #include <unistd.h>
 
 #include <seccomp.h>
+
+#include "memory.h"
 
 /* Numbers that this architecture does not have (open on arm64) are negative, and passed over. */
 static const int ALLOWED[] = {
@@ -217,10 +220,7 @@ static void load_lookups(void) {
     getgrnam_r("keybroker:no-such-group", &entry, buffer, sizeof buffer, &found);
 }
 
-int sandbox_enter(void) {
-    if (__sanitizer_print_stack_trace)
-        return -EOPNOTSUPP;
-    load_lookups();
+static int make_filter(void) {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
     if (!filter)
         return -ENOMEM;
@@ -242,6 +242,25 @@ int sandbox_enter(void) {
     if (!error)
         error = seccomp_load(filter);
     seccomp_release(filter);
+    return error;
+}
+
+/* Out of memory libseccomp crashes, goes round in circles, or makes a filter that kills a thread
+ * and leaves the process. So what it takes (half a megabyte) is seen to be there, in the heap, and
+ * kept from going back to the kernel by what lies behind it. */
+int sandbox_enter(void) {
+    if (__sanitizer_print_stack_trace)
+        return -EOPNOTSUPP;
+    enum { PIECES = 16, PIECE_BYTES = 64 * 1024 };
+    void *pieces[PIECES];
+    load_lookups();
+    for (size_t i = 0; i < PIECES; i++)
+        pieces[i] = mem_alloc(PIECE_BYTES);
+    void *behind = mem_alloc(PIECE_BYTES);
+    for (size_t i = 0; i < PIECES; i++)
+        free(pieces[i]);
+    int error = make_filter();
+    free(behind);
     return error;
 }
 

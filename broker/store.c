@@ -21,6 +21,10 @@
 
 static int check_identity(struct store *store, uint32_t *ret_format, char error[256]) {
     int rc = store_read_identity(store, ret_format, store->wrapped);
+    if (rc == -ENOMEM) {
+        snprintf(error, 256, STORE_FILE " cannot be read: %s", strerror(-rc));
+        return rc;
+    }
     if (rc < 0) {
         snprintf(error, 256, STORE_FILE " is not a store of keybroker; it was left as it is");
         return rc == -ENOENT ? -EUCLEAN : rc;

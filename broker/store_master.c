@@ -61,15 +61,21 @@ static int find(const struct store *store, char path[PATH_MAX], bool *ret_creden
     return path_in_state_dir(store, path);
 }
 
+static int find_or_say(const struct store *store, char path[PATH_MAX], bool *ret_credential,
+                       bool *ret_own, char error[256]) {
+    int rc = find(store, path, ret_credential, ret_own);
+    if (rc < 0)
+        snprintf(error, 256, "cannot find the master key: %s", strerror(-rc));
+    return rc;
+}
+
 int store_master_read(struct store *store, bool may_make, unsigned char master[VAULT_KEY_SIZE],
                       char error[256]) {
     char path[PATH_MAX];
     bool credential, own;
-    int rc = find(store, path, &credential, &own);
-    if (rc < 0) {
-        snprintf(error, 256, "cannot find the master key: %s", strerror(-rc));
+    int rc = find_or_say(store, path, &credential, &own, error);
+    if (rc < 0)
         return rc;
-    }
     rc = vault_read_master(path, credential, master, error);
     if (rc != -ENOENT)
         return rc;
@@ -212,7 +218,7 @@ int store_rotate_master(struct store *store, const unsigned char *given, char er
     /* Only from a key that is known to be in place, with nothing left of an earlier rotation. */
     int rc = store_check_master(store, error);
     if (rc == 0)
-        rc = find(store, path, &credential, &own);
+        rc = find_or_say(store, path, &credential, &own, error);
     if (rc < 0)
         return rc;
     if (given) {

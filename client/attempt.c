@@ -90,6 +90,13 @@ static bool is_drawn(kb_reader *reader, const struct kb_catalog_entry *entry, ui
     return kbi_dice_roll(&reader->dice) % *weights < weight;
 }
 
+static const kb_key *hand_out_shared(kb_reader *reader, uint32_t position) {
+    const kb_key *key = kbi_spread_key(reader, position);
+    if (!key)
+        reader->error = KB_ECORRUPT;
+    return key;
+}
+
 /* Throw until a permitted key comes up; when that is rare, choose among all permitted ones. */
 static const kb_key *next_by_share(kb_reader *reader, struct permit *permit) {
     const struct catalog *catalog = reader->catalog;
@@ -99,7 +106,7 @@ static const kb_key *next_by_share(kb_reader *reader, struct permit *permit) {
     for (int i = 0; i < THROWS && usable > 0; i++) {
         uint32_t position = kbi_spread_throw(reader);
         if (permits(permit, &catalog->entries[position]))
-            return kbi_spread_key(reader, position);
+            return hand_out_shared(reader, position);
     }
     for (uint32_t i = 0; i < usable; i++) {
         uint32_t position = kbi_spread_position(catalog->spread, i);
@@ -109,7 +116,7 @@ static const kb_key *next_by_share(kb_reader *reader, struct permit *permit) {
         if (is_drawn(reader, entry, &weights))
             chosen = position;
     }
-    return weights > 0 ? kbi_spread_key(reader, chosen) : NULL;
+    return weights > 0 ? hand_out_shared(reader, chosen) : NULL;
 }
 
 /* All usable keys, also those that the choice has left out because of their endpoints. */
@@ -128,7 +135,7 @@ static const kb_key *next_in_trouble(kb_reader *reader, struct permit *permit) {
         if (is_drawn(reader, entry, &weights))
             chosen = i;
     }
-    return weights > 0 ? kbi_spread_key(reader, chosen) : NULL;
+    return weights > 0 ? hand_out_shared(reader, chosen) : NULL;
 }
 
 /* By the pool's strategy; endpoints in trouble come last. */

@@ -60,13 +60,12 @@ static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* When a usable key's own expiry must be looked at again: the calendar may be set meanwhile. Both
- * clocks are cut to milliseconds, hence one less: rather look twice than a moment late. */
-static uint64_t expiry_check_ms(const struct kb_catalog_entry *entry, const struct now *now) {
+/* When a usable key ends, unless the calendar is set meanwhile. Both clocks are cut to
+ * milliseconds, hence one less: rather look twice than a moment late. */
+static uint64_t end_ms(const struct kb_catalog_entry *entry, const struct now *now) {
     if (entry->expires_at_ms == 0)
         return KBI_NEVER;
-    uint64_t left_ms = (uint64_t)(entry->expires_at_ms - now->wall_ms);
-    return now->mono_ms + sooner(left_ms - 1, KBI_WALL_RECHECK_MS);
+    return now->mono_ms + (uint64_t)(entry->expires_at_ms - now->wall_ms) - 1;
 }
 
 /* The broker's own choice, verified. False when it is torn, late, of another catalog or wrong. */
@@ -87,7 +86,8 @@ static bool take_hint(kb_reader *reader, uint64_t generation, const struct now *
     if (kbi_usable_from(reader, kbi_slot_count(board), entry, now) != 0)
         return false;
     reader->choice_position = position;
-    reader->valid_until_ms = sooner(until_ms, expiry_check_ms(entry, now));
+    reader->deadline_ms = sooner(until_ms, end_ms(entry, now));
+    reader->calendar = entry->expires_at_ms != 0;
     return true;
 }
 
@@ -114,13 +114,13 @@ static bool scan(kb_reader *reader, const struct now *now) {
             calendar = calendar || entry->expires_at_ms != 0;
         }
     }
-    if (calendar) /* one that expired may come back: the calendar can be set */
-        until_ms = sooner(until_ms, now->mono_ms + KBI_WALL_RECHECK_MS);
-    reader->valid_until_ms = until_ms;
+    reader->deadline_ms = until_ms;
+    reader->calendar = calendar; /* one that expired may come back: the calendar can be set */
     if (chosen == catalog->count)
         return false;
     reader->choice_position = chosen;
-    reader->valid_until_ms = sooner(until_ms, expiry_check_ms(&catalog->entries[chosen], now));
+    reader->deadline_ms = sooner(until_ms, end_ms(&catalog->entries[chosen], now));
+    reader->calendar = calendar || catalog->entries[chosen].expires_at_ms != 0;
     return true;
 }
 
@@ -140,15 +140,14 @@ static bool share_among(kb_reader *reader, bool avoid, const struct now *now) {
             uint64_t avoided_ms = kbi_avoided_until(reader, entry, now->mono_ms);
             if (!avoid || avoided_ms == 0)
                 kbi_spread_add(catalog->spread, i, entry->weight);
-            from_ms = sooner(expiry_check_ms(entry, now), avoided_ms ? avoided_ms : KBI_NEVER);
+            from_ms = sooner(end_ms(entry, now), avoided_ms ? avoided_ms : KBI_NEVER);
         }
         until_ms = sooner(until_ms, from_ms);
         calendar = calendar || entry->expires_at_ms != 0;
     }
     kbi_spread_finish(catalog->spread);
-    if (calendar)
-        until_ms = sooner(until_ms, now->mono_ms + KBI_WALL_RECHECK_MS);
-    reader->valid_until_ms = until_ms;
+    reader->deadline_ms = until_ms;
+    reader->calendar = calendar;
     return kbi_spread_usable(catalog->spread) > 0;
 }
 

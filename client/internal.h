@@ -27,7 +27,9 @@ enum {
     KBI_NOT_READY = 1,           /* attach: found, but its broker is still making it */
     KBI_NO_FD = -1,              /* a descriptor that is not open */
     KBI_RETRY_MS = 10,           /* between tries to attach, open a catalog, connect */
-    KBI_WALL_RECHECK_MS = 60000, /* whatever depends on the calendar is looked at this often */
+    KBI_CALENDAR_MS = 800,       /* and up to KBI_CALENDAR_SPREAD_MS more: how often who goes by */
+    KBI_CALENDAR_SPREAD_MS = 63, /* the calendar looks whether it was set */
+    KBI_CALENDAR_STEP_MS = 100,  /* less may be the coarse clocks' own doing */
     KBI_SKIPS = 256,
     KBI_SKIP_FILTER_BITS = 2048,
     KBI_SKIP_MS = 30000, /* a skip without a hint */
@@ -256,11 +258,14 @@ struct kb_reader {
     uint64_t seen_generation;   /* the first that was read */
     uint64_t ticket_generation; /* the last at which `catalog` was the board's own: a reader that
                                    could not follow must not speak for what it has not read */
-    uint64_t valid_until_ms;
-    bool dirty; /* choose anew, whatever the generation */
+    uint64_t valid_until_ms;    /* look at the choice again */
+    bool dirty;                 /* choose anew, whatever the generation */
+    bool calendar;              /* the choice depends on the time of day, which can be set */
     uint32_t choice_position;
-    int choice_error; /* why there is none */
-    int error;        /* kb_last_error */
+    uint64_t deadline_ms;  /* choose anew at this time at the latest */
+    int64_t wall_ahead_ms; /* the calendar's lead over CLOCK_MONOTONIC at the choice */
+    int choice_error;      /* why there is none */
+    int error;             /* kb_last_error */
     struct dice dice;
 
     struct attachment attachment;

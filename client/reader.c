@@ -116,6 +116,35 @@ int kbi_reader_sync(kb_reader *reader, const struct now *now, uint64_t *ret_gene
     return 0;
 }
 
+static int64_t wall_ahead_ms(const struct now *now) {
+    return now->wall_ms - (int64_t)now->mono_ms;
+}
+
+/* Readers that chose together must not all look at the calendar together ever after: each has a
+ * pace of its own. Not by a throw of the dice, whose first one in a forked child is a system call.
+ */
+static void set_valid_until(kb_reader *reader, const struct now *now) {
+    reader->valid_until_ms = reader->deadline_ms;
+    if (!reader->calendar)
+        return;
+    uint64_t check_ms =
+        now->mono_ms + KBI_CALENDAR_MS + (reader->dice.state & KBI_CALENDAR_SPREAD_MS);
+    if (check_ms < reader->valid_until_ms)
+        reader->valid_until_ms = check_ms;
+}
+
+/* Does the choice stand because only the time of looking at the calendar came, and nobody has set
+ * it? It is compared with the choice's own, so that many small steps add up. */
+static bool calendar_holds(kb_reader *reader) {
+    struct now now = kbi_now();
+    int64_t step_ms = wall_ahead_ms(&now) - reader->wall_ahead_ms;
+    if (now.mono_ms >= reader->deadline_ms || step_ms > KBI_CALENDAR_STEP_MS ||
+        step_ms < -KBI_CALENDAR_STEP_MS)
+        return false;
+    set_valid_until(reader, &now);
+    return true;
+}
+
 void kbi_reader_refresh(kb_reader *reader) {
     struct now now = kbi_now();
     uint64_t generation;
@@ -134,10 +163,13 @@ void kbi_reader_refresh(kb_reader *reader) {
     } else {
         reader->choice = NULL;
         reader->choice_error = error;
-        reader->valid_until_ms = KBI_NEVER;
+        reader->deadline_ms = KBI_NEVER;
+        reader->calendar = false;
     }
-    if (reader->retry_ms != 0 && reader->retry_ms < reader->valid_until_ms)
-        reader->valid_until_ms = reader->retry_ms;
+    if (reader->retry_ms != 0 && reader->retry_ms < reader->deadline_ms)
+        reader->deadline_ms = reader->retry_ms;
+    reader->wall_ahead_ms = wall_ahead_ms(&now);
+    set_valid_until(reader, &now);
     reader->seen_generation = generation;
     reader->dirty = false;
     kbi_reader_watch(reader, reader->choice && reader->valid_until_ms == KBI_NEVER ? generation
@@ -146,7 +178,8 @@ void kbi_reader_refresh(kb_reader *reader) {
 
 void kbi_reader_look(kb_reader *reader) {
     if (generation_of(reader) != reader->seen_generation || reader->dirty ||
-        (reader->valid_until_ms != KBI_NEVER && kbi_mono_ms() >= reader->valid_until_ms))
+        (reader->valid_until_ms != KBI_NEVER && kbi_mono_ms() >= reader->valid_until_ms &&
+         !calendar_holds(reader)))
         kbi_reader_refresh(reader);
 }
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Memory that fails a broker, at any allocation while it starts or serves, and descriptors that run
-# out: SIZE allocations each, on both loops (15). Each allocation of the library has its turn in
+# Memory that fails a broker, at any allocation while it starts or serves, descriptors that run out
+# and memory that may not be locked: SIZE allocations each, on both loops (15), chosen at random;
+# SIZE=0: every one, in turn. Each allocation of the library has its turn in
 # tests/unit/test_reader_memory_short.
 set -eu
 cd "$(dirname "$0")/../.."

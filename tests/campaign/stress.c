@@ -6,8 +6,8 @@
  *
  * The publisher notes in memory that both share what it is about to make true, before it does. A
  * handed-out key must have been usable in the generation that stood on the board before the call,
- * or in a later one. Key 1 is always normal, so there is always a key. Statuses have no deadlines
- * here: the clock's part is tested elsewhere.
+ * or in a later one, or have come back by its deadline in one. Key 1 is always normal, so there is
+ * always a key.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -35,6 +35,8 @@ enum {
     CATALOG_ONE_IN = 256,
     PAUSE_NS = 20000, /* at most, between two changes */
     LIFE_US = 20000,  /* at most, of a publisher */
+    COOLING_MS = 30,  /* at most */
+    EARLY_MS = 1000,
 };
 
 /* What the publisher intends. `start` and `secrets` stand for the store: they outlive a kill. */
@@ -43,14 +45,18 @@ struct shared {
     _Atomic uint64_t secrets[KEYS + 1];      /* which secret the key has: a number in its api_key */
     _Atomic uint64_t secret_since[KEYS + 1]; /* announced with; UINT64_MAX while it is not */
     _Atomic uint64_t last_usable[KEYS + 1];  /* the newest generation in which the key was usable */
+    _Atomic uint64_t deadline_ms[KEYS + 1];  /* on the board, or about to be; 0 = none */
+    _Atomic uint64_t former_deadline_ms[KEYS + 1]; /* what stood there before … */
+    _Atomic uint64_t former_until[KEYS + 1];       /* … until this generation */
     _Atomic uint64_t changes, catalogs, starts;
 };
 
 static struct shared *shared;
 static char root[64], pool_dir[128];
 static uint64_t random_state;
-static bool
-    is_broken; /* on purpose: statuses are written after the generation that announces them */
+/* On purpose: statuses are written after the generation that announces them; deadlines on the board
+ * are earlier than what was noted. */
+static bool is_broken, is_early;
 
 static uint64_t roll(uint64_t bound) { /* splitmix64 */
     uint64_t z = random_state += UINT64_C(0x9e3779b97f4a7c15);
@@ -86,6 +92,7 @@ struct publisher {
     struct pool_record *pool;
     struct key_record *keys[KEYS]; /* in order */
     uint32_t status[KEYS + 1];
+    uint64_t deadline_ms[KEYS + 1];
     uint64_t generation;
 };
 
@@ -116,12 +123,33 @@ static void make_records(struct publisher *p) {
 }
 
 static void write_status(struct publisher *p, uint64_t id) {
-    struct key_state state = { .status = p->status[id], .valid_since = p->generation };
+    int64_t deadline_ms = (int64_t)p->deadline_ms[id];
+    struct key_state state = { .status = p->status[id],
+                               .deadline_mono =
+                                   deadline_ms && is_early ? deadline_ms - EARLY_MS : deadline_ms,
+                               .valid_since = p->generation };
     publication_set_state(&p->pub, (uint32_t)id - 1, id, &state);
+}
+
+/* What a reader may still find on the board, or have found since its call began, is kept: the
+ * soonest of what stood there in one generation. */
+static void note_deadline(struct publisher *p, uint64_t id) {
+    uint64_t old_ms = atomic_load(&shared->deadline_ms[id]);
+    uint64_t former_ms = atomic_load(&shared->former_deadline_ms[id]);
+    bool same = atomic_load(&shared->former_until[id]) == p->generation;
+    if (old_ms && !(same && former_ms && former_ms < old_ms))
+        atomic_store(&shared->former_deadline_ms[id], old_ms);
+    if (old_ms)
+        atomic_store(&shared->former_until[id], p->generation);
+    atomic_store(&shared->deadline_ms[id], p->deadline_ms[id]);
 }
 
 static void set_status(struct publisher *p, uint64_t id, uint32_t status) {
     p->status[id] = status;
+    p->deadline_ms[id] = status == KB_STATUS_COOLING || (status == KB_STATUS_EXCEEDED && roll(2))
+                             ? (uint64_t)moment_now().mono_ms + 1 + roll(COOLING_MS)
+                             : 0;
+    note_deadline(p, id);
     if (status == KB_STATUS_NORMAL)
         atomic_store(&shared->last_usable[id], p->generation);
     if (!is_broken)
@@ -241,6 +269,24 @@ static void check_strings(uint64_t reads, uint64_t generation, const kb_key *key
         wrong(reads, generation, key, "a secret older than its ticket");
 }
 
+static bool has_passed(uint64_t deadline_ms) {
+    return deadline_ms != 0 && deadline_ms <= (uint64_t)moment_now().mono_ms;
+}
+
+/* Was it normal in this generation or a later one, or did its deadline pass in one? In the opposite
+ * order to that in which the publisher notes it. */
+static bool was_usable(uint64_t id, uint64_t generation, uint64_t *back) {
+    if (atomic_load_explicit(&shared->last_usable[id], memory_order_acquire) >= generation)
+        return true;
+    if (has_passed(atomic_load(&shared->deadline_ms[id])) ||
+        (atomic_load(&shared->former_until[id]) >= generation &&
+         has_passed(atomic_load(&shared->former_deadline_ms[id])))) {
+        ++*back;
+        return true;
+    }
+    return atomic_load(&shared->last_usable[id]) >= generation;
+}
+
 static int run_reader(uint64_t total) {
     kb_options options = KB_OPTIONS_INIT;
     options.runtime_dir = root;
@@ -251,7 +297,7 @@ static int run_reader(uint64_t total) {
         usleep(1000);
     }
     const struct kb_board *board = map_board();
-    uint64_t last_ticket = 0, last_generation = 0, refreshed = 0;
+    uint64_t last_ticket = 0, last_generation = 0, refreshed = 0, back = 0;
     for (uint64_t reads = 1; reads <= total; reads++) {
         uint64_t generation = atomic_load_explicit(&board->generation, memory_order_acquire);
         if (generation < last_generation)
@@ -267,12 +313,13 @@ static int run_reader(uint64_t total) {
             check_strings(reads, generation, key);
             refreshed++;
         }
-        if (atomic_load_explicit(&shared->last_usable[key->id], memory_order_acquire) < generation)
+        if (!was_usable(key->id, generation, &back))
             wrong(reads, generation, key, "not usable since the call began");
     }
-    printf("  %" PRIu64 " reads, %" PRIu64 " of them looked again; %" PRIu64
-           " announcements, %" PRIu64 " catalogs, %" PRIu64 " publishers\n",
-           total, refreshed, atomic_load(&shared->changes), atomic_load(&shared->catalogs),
+    printf("  %" PRIu64 " reads, %" PRIu64 " with a new ticket, %" PRIu64
+           " with a key that came back by itself; %" PRIu64 " announcements, %" PRIu64
+           " catalogs, %" PRIu64 " publishers\n",
+           total, refreshed, back, atomic_load(&shared->changes), atomic_load(&shared->catalogs),
            atomic_load(&shared->starts));
     kb_close(reader);
     return 0;
@@ -294,8 +341,9 @@ static pid_t start(uint64_t reads) { /* 0: a publisher */
 }
 
 int main(int argc, char **argv) {
-    must(argc == 4 || argc == 5, "usage: stress READS SEED DIRECTORY [broken]");
-    is_broken = argc == 5;
+    must(argc == 4 || argc == 5, "usage: stress READS SEED DIRECTORY [broken|early]");
+    is_broken = argc == 5 && strcmp(argv[4], "broken") == 0;
+    is_early = argc == 5 && !is_broken;
     uint64_t reads = strtoull(argv[1], NULL, 10);
     random_state = strtoull(argv[2], NULL, 10);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

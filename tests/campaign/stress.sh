@@ -9,12 +9,16 @@ echo "stress: SEED=$seed SIZE=$size reads"
 directory=$(mktemp -d /dev/shm/keybroker-stress.XXXXXX) || exit 2
 trap 'rm -rf "$directory"' EXIT
 program=${KEYBROKER_BUILD:-build}/campaign/stress
-mkdir "$directory/sound" "$directory/broken"
-# It must find what is wrong with a publisher that writes statuses after their generation.
-if "$program" "$size" "$seed" "$directory/broken" broken; then
-    echo "stress: FAILED: a broken publisher was not noticed"
-    exit 1
-fi
+mkdir "$directory/sound"
+# It must find what is wrong with a publisher that writes statuses after their generation, and with
+# one whose deadlines pass sooner than it says.
+for fault in broken early; do
+    mkdir "$directory/$fault"
+    if "$program" "$size" "$seed" "$directory/$fault" $fault; then
+        echo "stress: FAILED: a publisher that is $fault was not noticed"
+        exit 1
+    fi
+done
 if "$program" "$size" "$seed" "$directory/sound"; then
     echo "stress: passed, $SECONDS s"
 else

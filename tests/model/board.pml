@@ -30,8 +30,8 @@
  * all are acquires, or relaxed after an acquire and with nothing behind them that they could pass
  * to harm.
  *
- * Left out: expiry (a clock's business, not the protocol's), spread, endpoints, the guard, waiting,
- * boards that are replaced, the rate limit on declined reports, and slot_count, which only grows
+ * Left out: expiry (a clock's business, not the protocol's), spread, endpoints, the guard, waiting
+ * (wait.pml), boards that are replaced, the rate limit on declined reports, and slot_count, which only grows
  * before the first key that needs it is named. Time is one step: a deadline of 1 passes when `now`
  * becomes 1, one of 2 never does.
  */
@@ -118,6 +118,10 @@ byte met[READERS]; /* by id: the key could be used at a moment of the reader's c
 
 byte choice_slot[READERS], choice_id[READERS];
 byte broker_choice, broker_choice_id = 1;
+#ifdef SETTLES
+bit rests; /* the reader has looked, and nothing is left for it to try again */
+bit dead;  /* the broker, for good */
+#endif
 
 chan reports = [2] of { byte, byte, byte, byte, bit }; /* id, generation, secret, epoch, quota */
 
@@ -474,15 +478,19 @@ inline stage() {
         status_before[0] = status[0]; status_before[1] = status[1];
 #endif
         if
-#ifndef ONLY_ORDER
-#ifndef ONLY_CATALOGS
+#if !defined(ONLY_ORDER) && !defined(ONLY_CATALOGS) && !defined(ONLY_SECRET)
         :: status[0] != DISABLED -> command = 1; staged_status = DISABLED
         :: status[0] != NORMAL -> command = 1; staged_status = NORMAL
 #endif
+#ifndef ONLY_ORDER
         :: secret_in(model_content) == 0 -> command = 3; model_content = model_content | 2
+#endif
+#if !defined(ONLY_ORDER) && !defined(ONLY_SECRET)
         :: id_in(model_content, 1) == 2 -> command = 4; model_content = model_content | 4
 #endif
+#ifndef ONLY_SECRET
         :: command = 2; model_content = model_content ^ 1 /* the order */
+#endif
         fi;
         d_step {
             if
@@ -688,6 +696,10 @@ announcing:
     goto up;
 
 down:
+#ifdef DIES
+    dead = 1;
+    false;
+#endif
     atomic {
         if
         :: nempty(reports) -> reports ? id, ticket, secret, its_epoch, quota /* lost with its socket */
@@ -752,7 +764,11 @@ inline sync() {
         :: v == 0 -> error = 1
         :: else -> open_catalog()
         fi;
+#ifdef NO_RETRY
+        d_step { v = 0; retry = 0 }
+#else
         d_step { v = 0; retry = (error -> 2 : 0) }
+#endif
     fi
 }
 
@@ -889,11 +905,16 @@ inline refresh() {
 #else
         seen = g;
 #endif
+#ifdef SETTLES
+        rests = (retry == 0);
+#endif
         dirty = 0; found = 0; moved = 0; g = 0; t = 0
     }
 }
 
-/* The status word is read before the report leaves, and kept with the skip. */
+/* The status word is read before the report leaves, and kept with the skip. This reader skips a key
+ * also when the board says that its ticket is stale, as one does that could not follow: so every
+ * declined report must move the word. */
 inline report() {
     w = mem[STATUS(held_id == 1 -> 0 : 1)];
     atomic {
@@ -935,6 +956,9 @@ end:
             assert(g >= seen);
             t = now;
             moved = (g != seen);
+#ifdef SETTLES
+            rests = 0;
+#endif
             met[r] = 128 | met_now(0) | met_now(1)
         };
         refresh()
@@ -965,6 +989,15 @@ proctype end_of_all() {
         }
 }
 
+#ifdef SETTLES
+/* Once no more changes come, the reader ends up with the broker's choice and stops looking; of a
+ * broker that died on the way only the second can be asked. It needs no fairness: nobody here can
+ * go round for ever while others wait for their turn. */
+ltl settles {
+    <> [] (rests && (dead || (choice_slot[0] == broker_choice && choice_id[0] == broker_choice_id)))
+}
+#endif
+
 init {
     d_step {
         mem[GEN] = 17; mem[HGEN] = 17; mem[HCAT] = 1; mem[HUNTIL] = NEVER;
@@ -977,7 +1010,10 @@ init {
         }
     }
     atomic {
-        run memory(); run clock(); run broker(); run end_of_all(); run reader(0)
+        run memory(); run clock(); run broker(); run reader(0)
+#ifndef SETTLES
+        ; run end_of_all()
+#endif
 #if READERS > 1
         ; run reader(1)
 #endif

@@ -49,6 +49,20 @@ TEST_BOTH_LOOPS(access, a_stranger_is_turned_away_with_a_reason) {
     cr_assert(peer_read_to_end(peer));
 }
 
+TEST_BOTH_LOOPS(access, one_of_500_groups_counts_as_well) {
+    if (!may_become_others())
+        return;
+    start(b);
+    struct peer_identity who = { .uid = NOBODY, .gid = NOBODY, .group_count = 500 };
+    for (size_t i = 0; i < who.group_count; i++)
+        who.groups[i] = (gid_t)(100000 + i);
+    struct peer *stranger = peer_open_as(b, &who);
+    peer_send(stranger, "show info");
+    cr_assert_eq(peer_read(stranger)->code, 403, "none of them is the one");
+    who.groups[250] = ADMINS;
+    peer_must(peer_open_as(b, &who), "set key main key1 weight=2");
+}
+
 TEST_BOTH_LOOPS(access, members_of_the_admin_group_may_change) {
     if (!may_become_others())
         return;

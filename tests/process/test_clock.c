@@ -109,6 +109,26 @@ TEST_BOTH_LOOPS(clock, an_expiry_is_honoured_within_a_second_on_a_clock_that_was
     mirror_stop(mirror);
 }
 
+/* Nobody tells the readers: set far, to and fro, with as much time between as is promised. */
+TEST_BOTH_LOOPS(clock, an_expiry_follows_the_calendar_also_while_the_broker_is_dead) {
+    const int64_t steps[] = { HOUR + SECOND, DAY, YEARS };
+    struct peer *peer = start(b, 2);
+    peer_must(peer, "set key main k0 expires=+1h");
+    uint64_t first = worker_key_id(peer, "main", "k0"), second = worker_key_id(peer, "main", "k1");
+    struct mirror *mirror = mirror_start(b, "main");
+    expect_soon(mirror, first, "before");
+    broker_kill(b);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        set_clock(steps[i]);
+        expect_soon(mirror, second, "set forward");
+        set_clock(0);
+        expect_soon(mirror, first, "set back");
+        set_clock(-steps[i]);
+        expect_all_along(mirror, first, 300);
+    }
+    mirror_stop(mirror);
+}
+
 /* ---- what does not move ---- */
 
 /* A key cools for three seconds of waiting, whatever is done to the clock meanwhile. */

@@ -116,6 +116,154 @@ TEST_BOTH_LOOPS(processes, workers_that_come_and_go_leave_nothing_behind) {
     cr_assert_leq(broker_memory_kib(b, "RssAnon"), memory_kib + (scene_sanitized() ? 65536 : 512));
 }
 
+/* A crowd of short lives, of which only k0 ever fails: every look must give k0 or, while that is
+ * used up, k1. Nobody may be handed k2, which is behind them, or k3, which an operator disabled. */
+struct short_life {
+    const struct broker *broker;
+    const _Atomic uint64_t *announced; /* a generation that was out before it began */
+    unsigned number;
+};
+
+static int check_key(const kb_key *key, uint64_t *generation) {
+    char secret[32];
+    if (!key)
+        return 2;
+    if (strcmp(key->name, "k0") != 0 && strcmp(key->name, "k1") != 0)
+        return 3;
+    snprintf(secret, sizeof secret, "sk-%s-main", key->name);
+    if (strcmp(key->api_key, secret) != 0)
+        return 4;
+    if (key->ticket.generation < *generation)
+        return 5;
+    *generation = key->ticket.generation;
+    return 0;
+}
+
+static int live_shortly(void *argument) {
+    const struct short_life *life = argument;
+    kb_options options = KB_OPTIONS_INIT;
+    options.runtime_dir = life->broker->runtime_dir;
+    uint64_t generation = atomic_load(life->announced);
+    kb_reader *reader = NULL;
+    if (kb_open(&reader, "main", &options) != 0)
+        return 1;
+    int wrong = 0;
+    for (unsigned look = 0; look < 5 && !wrong; look++) {
+        const kb_key *key = kb_current(reader);
+        wrong = check_key(key, &generation);
+        if (wrong || look != 2)
+            continue;
+        bool fails = life->number % 8 == 0 && strcmp(key->name, "k0") == 0;
+        kb_report(reader, fails ? key->ticket : (kb_ticket){ 9999, generation }, KB_QUOTA,
+                  KB_NO_HINT);
+        key = kb_current(reader);
+        if (fails && key && strcmp(key->name, "k0") == 0 && key->ticket.generation <= generation)
+            wrong = 6; /* nobody has enabled it since */
+    }
+    kb_close(reader);
+    return wrong;
+}
+
+enum { LIVES_TOGETHER = 48, LIVES_AT_FIRST = 288 };
+
+struct short_lives {
+    struct broker *broker;
+    struct peer *peer;
+    kb_reader *reader;
+    pid_t pids[LIVES_TOGETHER];
+    _Atomic uint64_t *announced;
+    unsigned begun, ended;
+};
+
+static void reap(struct short_lives *lives, pid_t *pid) {
+    int status;
+    if (*pid && waitpid(*pid, &status, WNOHANG) == *pid) {
+        cr_assert_eq(status, 0, "a worker ended with %d, signal %d", WEXITSTATUS(status),
+                     WTERMSIG(status));
+        *pid = 0;
+        lives->ended++;
+    }
+}
+
+/* Until so many have begun, as many at a time as there may be; k0 fails over and comes back. */
+static void let_live(struct short_lives *lives, unsigned until) {
+    while (lives->begun < until) {
+        for (unsigned i = 0; i < LIVES_TOGETHER && lives->begun < until; i++) {
+            reap(lives, &lives->pids[i]);
+            if (lives->pids[i])
+                continue;
+            struct short_life life = { .broker = lives->broker,
+                                       .announced = lives->announced,
+                                       .number = lives->begun++ };
+            lives->pids[i] = worker_fork(live_shortly, &life);
+        }
+        if (lives->peer)
+            peer_must(lives->peer, "enable key main k0");
+        if (kb_current(lives->reader))
+            atomic_store(lives->announced, kb_current(lives->reader)->ticket.generation);
+        usleep(500);
+    }
+}
+
+static void await_ends(struct short_lives *lives) {
+    int64_t until = scene_now_ms() + SCENE_PATIENCE_MS;
+    while (lives->ended < lives->begun && scene_now_ms() < until) {
+        for (unsigned i = 0; i < LIVES_TOGETHER; i++)
+            reap(lives, &lives->pids[i]);
+        usleep(500);
+    }
+    cr_assert_eq(lives->ended, lives->begun);
+}
+
+/* A broker with so many workers, after others that filled what it keeps at hand (each of the
+ * ring's buffers once): what it has open, and its memory, are at the end what they were. */
+static void serve_and_compare(struct short_lives *lives, unsigned count) {
+    lives->peer = peer_open(lives->broker);
+    for (unsigned i = 0; i < 64; i++)
+        peer_must(lives->peer, "show info");
+    let_live(lives, lives->begun + LIVES_AT_FIRST);
+    await_ends(lives);
+    EVENTUALLY(connections(lives->peer) == 0);
+    unsigned descriptors = broker_descriptors(lives->broker) + 1; /* a commit may have one */
+    long before_kib = broker_memory_kib(lives->broker, "RssAnon");
+    let_live(lives, lives->begun + count);
+    await_ends(lives);
+    EVENTUALLY(connections(lives->peer) == 0);
+    EVENTUALLY(broker_descriptors(lives->broker) <= descriptors);
+    long after_kib = broker_memory_kib(lives->broker, "RssAnon");
+    printf("processes: %u workers so far; the broker has %ld KiB after %ld, %u descriptors\n",
+           lives->ended, after_kib, before_kib, broker_descriptors(lives->broker));
+    fflush(stdout);
+    cr_assert_leq(after_kib, before_kib + (scene_sanitized() ? 65536 : 512));
+    peer_close(lives->peer);
+    lives->peer = NULL;
+}
+
+TEST_BOTH_LOOPS(processes, short_lives_under_failovers_and_restarts_get_right_keys_and_leak_none) {
+    unsigned workers = size_of(scene_sanitized() ? 200 : 600);
+    struct short_lives lives = { .broker = b, .announced = worker_share(sizeof *lives.announced) };
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    worker_make_pool(peer, "main", 4);
+    peer_must(peer, "disable key main k3");
+    lives.reader = worker_open(b, "main");
+    serve_and_compare(&lives, workers / 3);
+    double failovers =
+        worker_metric(peer, "keybroker_reports_total{class=\"quota\",fate=\"applied\"}");
+    cr_assert_gt(failovers, 0);
+    let_live(&lives, lives.begun + LIVES_TOGETHER);
+    broker_kill(b);
+    let_live(&lives, lives.begun + LIVES_TOGETHER);
+    broker_restart(b);
+    serve_and_compare(&lives, workers / 3);
+    let_live(&lives, lives.begun + LIVES_TOGETHER);
+    cr_assert_eq(broker_stop(b), 0);
+    let_live(&lives, lives.begun + LIVES_TOGETHER);
+    broker_start(b, NULL);
+    serve_and_compare(&lives, workers / 3);
+    kb_close(lives.reader);
+}
+
 TEST_BOTH_LOOPS(processes, readers_may_be_closed_in_any_order) {
     enum { READERS = 24 };
     struct seed seed = seed_begin("processes");

@@ -52,6 +52,8 @@ static const char *compile_example(void) {
         sanitizer = "-fsanitize=address,undefined";
     if (variant && strcmp(variant, "tsan") == 0)
         sanitizer = "-fsanitize=thread";
+    if (variant && strcmp(variant, "cov") == 0)
+        sanitizer = "--coverage";
     const char *beside = scene_program("keybroker");
     int directory = (int)(strrchr(beside, '/') - beside);
     const char *command = scene_text("cc -std=c17 -Wall -Wextra -Werror %s -Iinclude -o %s %s "

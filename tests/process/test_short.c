@@ -2,15 +2,20 @@
  * What runs short: memory, of which the broker ends on purpose (and loses nothing), and
  * descriptors, of which it waits for more without spinning.
  *
- * Also the program of the campaign `short`: KEYBROKER_TEST_SIZE rounds.
+ * Also the program of the campaign `short`: KEYBROKER_TEST_SIZE allocations fail, chosen at random
+ * (0 = every one, in turn).
  */
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/support/broker.h"
@@ -22,122 +27,284 @@
 #include "tests/support/short_memory.h"
 #include "tests/support/worker.h"
 
-static unsigned rounds_of(unsigned usual) {
+/* ---- memory ---- */
+
+/* How many allocations fail, chosen at random; 0 = every one in its turn. */
+static unsigned rounds(void) {
     const char *size = getenv("KEYBROKER_TEST_SIZE");
-    return size && *size ? (unsigned)strtoul(size, NULL, 10) : usual;
+    return size && *size ? (unsigned)strtoul(size, NULL, 10) : 15;
 }
 
-static struct short_memory *begin(struct broker *b) {
-    struct short_memory *memory =
-        preload_new(b, "short_memory.so", SHORT_MEMORY_CONTROL, sizeof *memory);
+enum effect { NO_EFFECT, COUNTS, ADDS, DELETES, MAKES, UNMAKES };
+
+/* Every kind of request; each is valid after those before it. */
+static const struct request {
+    const char *line, *payload;
+    enum effect effect;
+    bool reports; /* a worker does, before */
+} REQUESTS[] = {
+    { "set key main k1 note=%u", NULL, COUNTS, true },
+    { "add key main name=extra account=team note=x", "sk-extra-main", ADDS, false },
+    { "json show keys main", NULL, NO_EFFECT, true },
+    { "set key main k1 note=%u", NULL, COUNTS, false },
+    { "move key main extra first", NULL, NO_EFFECT, false },
+    { "order keys main k2 k1", NULL, NO_EFFECT, false },
+    { "disable key main k3", NULL, NO_EFFECT, false },
+    { "enable key main k3", NULL, NO_EFFECT, false },
+    { "enable key main k0", NULL, NO_EFFECT, true },
+    { "export main secrets=yes", NULL, NO_EFFECT, false },
+    { "set pool main strategy=spread exceeded-recovery=daily@03:00", NULL, NO_EFFECT, false },
+    { "set pool main strategy=priority exceeded-recovery=never", NULL, NO_EFFECT, false },
+    { "delete key main extra", NULL, DELETES, false },
+    { "add pool second vendor=anthropic", "{\"api_key\":\"sk-second\"}", MAKES, false },
+    { "import second mode=merge", "{\"keys\":[{\"name\":\"a\",\"config\":{\"api_key\":\"sk-a\"}}]}",
+      NO_EFFECT, false },
+    { "delete pool second confirm=second", NULL, UNMAKES, false },
+    { "json show events limit=20", NULL, NO_EFFECT, false },
+    { "show metrics", NULL, NO_EFFECT, false },
+    { "show pools", NULL, NO_EFFECT, false },
+    { "show key main k1", NULL, NO_EFFECT, false },
+    { "help", NULL, NO_EFFECT, false },
+    { "set key main k1 note=%u", NULL, COUNTS, false },
+};
+enum { REQUEST_COUNT = sizeof REQUESTS / sizeof *REQUESTS, KEYS = 5 };
+
+/* What an administrator has been told: no, yes, or nothing (the broker ended before). */
+enum knowledge { ABSENT, PRESENT, UNKNOWN };
+
+struct play {
+    struct broker *broker;
+    struct short_memory *memory;
+    kb_reader *reader;
+    unsigned acknowledged, sent; /* notes */
+    enum knowledge extra, second;
+    uint64_t generation;
+    int64_t n; /* the allocation that fails */
+};
+
+static void begin(struct play *play, struct broker *b) {
+    b->state_dir = scene_dir(scene_tmpfs(), "state", 0700);
+    *play = (struct play){ .broker = b };
+    play->memory = preload_new(b, "short_memory.so", SHORT_MEMORY_CONTROL, sizeof *play->memory);
     if (scene_sanitized())
         cr_skip_test("a sanitizer has the allocator");
     broker_start(b, NULL);
     struct peer *peer = peer_open(b);
-    worker_make_pool(peer, "main", 5);
+    worker_make_pool(peer, "main", KEYS);
     peer_must(peer, "set key main k1 note=0");
-    return memory;
+    play->reader = worker_open(b, "main");
 }
 
-/* A reply's first word, without ending the test when the broker dies instead. */
-static bool was_acknowledged(struct peer *peer, const char *line) {
-    peer_send(peer, "%s", line);
+/* OK? Without ending the test when the broker does not live to answer. */
+static bool is_acknowledged(struct peer *peer, const char *line, const char *payload) {
+    if (payload)
+        peer_send_payload(peer, payload, strlen(payload), "%s", line);
+    else
+        peer_send(peer, "%s", line);
     const char *first = peer_read_line(peer);
     const char *rest = first;
     while (rest && *rest)
         rest = peer_read_line(peer);
-    return first && strcmp(first, "OK") == 0;
+    return rest && strcmp(first, "OK") == 0;
 }
 
-/* Everything that a broker is asked for, until it has ended or nothing is left to ask. Returns the
- * last note that it acknowledged. */
-static unsigned work(struct broker *b, kb_reader *reader, unsigned note, unsigned *ret_sent) {
-    struct peer *peer = peer_try_open(b);
-    static const char *const ASK[] = { "show keys main",       "json show keys main",
-                                       "show events",          "show metrics",
-                                       "export main",          "move key main k3 first",
-                                       "move key main k3 last" };
-    for (unsigned i = 0; peer && i < 7; i++) {
-        kb_report(reader, kb_current(reader) ? kb_current(reader)->ticket : (kb_ticket){ 1, 1 },
-                  KB_RATE, 1000);
-        *ret_sent = note + 1;
-        if (!was_acknowledged(peer, scene_text("set key main k1 note=%u", note + 1)))
-            return note;
-        note++;
-        if (!was_acknowledged(peer, ASK[i]))
-            return note;
-        if (!was_acknowledged(peer, "enable key main k0"))
-            return note;
-    }
-    return note;
+static void look(struct play *play) {
+    kb_health_info health = { .size = sizeof health };
+    const kb_key *key = kb_current(play->reader);
+    cr_assert_not_null(key, "allocation %lld: a worker has no key", (long long)play->n);
+    cr_assert_str_eq(key->api_key, scene_text("sk-%s-main", key->name));
+    cr_assert_eq(kb_health(play->reader, &health), 0);
+    cr_assert_geq(health.generation, play->generation, "allocation %lld", (long long)play->n);
+    play->generation = health.generation;
 }
 
-static void expect_sound(struct broker *b, unsigned acknowledged, unsigned sent, uint64_t round) {
-    struct peer *peer = peer_open(b);
+static bool request(struct play *play, struct peer *peer, const struct request *what) {
+    const char *line = what->line;
+    if (what->reports)
+        kb_report(play->reader, kb_current(play->reader)->ticket, KB_RATE, 20);
+    if (what->effect == COUNTS)
+        line = scene_text(what->line, ++play->sent);
+    if (what->effect == ADDS || what->effect == DELETES)
+        play->extra = UNKNOWN;
+    if (what->effect == MAKES || what->effect == UNMAKES)
+        play->second = UNKNOWN;
+    if (!is_acknowledged(peer, line, what->payload))
+        return false;
+    if (what->effect == COUNTS)
+        play->acknowledged = play->sent;
+    if (what->effect == ADDS || what->effect == DELETES)
+        play->extra = what->effect == ADDS ? PRESENT : ABSENT;
+    if (what->effect == MAKES || what->effect == UNMAKES)
+        play->second = what->effect == MAKES ? PRESENT : ABSENT;
+    return true;
+}
+
+/* All of them, or until the broker does not answer. */
+static void work(struct play *play) {
+    struct peer *peer = peer_try_open(play->broker);
+    for (unsigned i = 0; peer && i < REQUEST_COUNT; i++)
+        if (!request(play, peer, &REQUESTS[i]))
+            break;
+    if (peer)
+        peer_close(peer);
+}
+
+/* A broker that could not store for want of memory tries again each second. */
+static void must_soon(struct peer *peer, const char *line) {
+    EVENTUALLY(peer_ask(peer, "%s", line)->code == 0);
+}
+
+/* What was acknowledged is there, and the rest of it is as it was before the first request. */
+static void expect_sound(struct play *play) {
+    struct peer *peer = peer_open(play->broker);
     struct answer *shown = peer_must(peer, "json show keys main");
-    cr_assert_eq(answer_number(shown, "total"), 5);
+    bool extra = answer_key(shown, "extra"), second = peer_ask(peer, "show pool second")->code == 0;
+    cr_assert_eq(answer_number(shown, "total"), KEYS + extra);
     unsigned note = (unsigned)strtoul(json_text(answer_key(shown, "k1"), "note"), NULL, 10);
-    cr_assert(note >= acknowledged && note <= sent, "allocation %llu: note %u, not %u to %u",
-              (unsigned long long)round, note, acknowledged, sent);
-    peer_must(peer, "set key main k1 note=%u", sent);
+    cr_assert(note >= play->acknowledged && note <= play->sent,
+              "allocation %lld: note %u, not %u to %u", (long long)play->n, note,
+              play->acknowledged, play->sent);
+    cr_assert(play->extra == UNKNOWN || extra == (play->extra == PRESENT), "allocation %lld: %d %d",
+              (long long)play->n, play->extra, extra);
+    cr_assert(play->second == UNKNOWN || second == (play->second == PRESENT),
+              "allocation %lld: %d %d", (long long)play->n, play->second, second);
+    if (extra)
+        must_soon(peer, "delete key main extra");
+    if (second)
+        must_soon(peer, "delete pool second confirm=second");
+    play->extra = play->second = ABSENT;
+    must_soon(peer, scene_text("set key main k1 note=%u", play->sent));
+    play->acknowledged = play->sent;
+    look(play);
+    peer_close(peer);
 }
 
-TEST_BOTH_LOOPS(short_of, memory_while_it_serves_costs_nothing_that_was_acknowledged) {
-    struct seed seed = seed_begin("short");
-    struct short_memory *memory = begin(b);
-    kb_reader *reader = worker_open(b, "main");
-    uint64_t before = atomic_load(&memory->allocated);
-    unsigned sent = 0, acknowledged = work(b, reader, 0, &sent), ended = 0;
-    uint64_t span = atomic_load(&memory->allocated) - before, generation = 0;
-    for (unsigned round = 0; round < rounds_of(15); round++) {
-        uint64_t n = 1 + seed_below(&seed, span);
-        atomic_store(&memory->fail_at, (int64_t)n);
-        acknowledged = work(b, reader, sent, &sent);
-        scene_sleep_ms(30);
-        if (!broker_is_running(b)) {
-            ended++;
-            cr_assert(broker_log_has(b, "out of memory"), "allocation %llu", (unsigned long long)n);
-            atomic_store(&memory->fail_at, 0);
-            broker_restart(b);
-        }
-        atomic_store(&memory->fail_at, 0);
-        expect_sound(b, acknowledged, sent, n);
-        kb_health_info health = { .size = sizeof health };
-        cr_assert_eq(kb_health(reader, &health), 0);
-        cr_assert_geq(health.generation, generation);
-        generation = health.generation;
+static void expect_reason(const struct play *play) {
+    int code = play->broker->exit_code;
+    char *log = broker_log(play->broker);
+    cr_assert((code == 128 + SIGABRT || code == 1) && strstr(log, "emory"),
+              "allocation %lld: the broker ended with %d: %s", (long long)play->n, code, log);
+    free(log);
+}
+
+/* False when the allocation that failed was its end, which must be on purpose. */
+static bool has_survived(struct play *play) {
+    struct peer *peer = peer_try_open(play->broker);
+    bool answers = peer && is_acknowledged(peer, "show info", NULL);
+    if (peer)
+        peer_close(peer);
+    if (answers && broker_is_running(play->broker))
+        return true;
+    broker_wait_exit(play->broker);
+    expect_reason(play);
+    return false;
+}
+
+static void arm(struct play *play, int64_t n) {
+    play->n = n;
+    cr_assert_eq(truncate(play->broker->log_path, 0), 0);
+    atomic_store(&play->memory->failed, 0);
+    atomic_store(&play->memory->fail_at, n);
+}
+
+/* True if there was such an allocation. */
+static bool disarm(struct play *play) {
+    atomic_store(&play->memory->fail_at, 0);
+    return atomic_load(&play->memory->failed) > 0;
+}
+
+static bool serve_with(struct play *play, int64_t n, bool *ret_ended) {
+    arm(play, n);
+    work(play);
+    *ret_ended = atomic_load(&play->memory->failed) > 0 && !has_survived(play);
+    bool happened = disarm(play);
+    if (*ret_ended)
+        broker_start(play->broker, NULL);
+    expect_sound(play);
+    return happened;
+}
+
+static bool start_with(struct play *play, int64_t n, bool *ret_ended) {
+    int64_t until = scene_now_ms() + SCENE_PATIENCE_MS;
+    bool serves = false;
+    broker_kill(play->broker);
+    arm(play, n);
+    broker_spawn(play->broker, NULL);
+    while (broker_is_running(play->broker) && !serves && scene_now_ms() < until) {
+        struct peer *peer = peer_try_open(play->broker);
+        serves = peer && is_acknowledged(peer, "show info", NULL);
+        if (peer)
+            peer_close(peer);
+        usleep(500);
     }
-    printf("short: %u allocations a round, the broker ended in %u rounds\n", (unsigned)span, ended);
-    cr_assert_gt(ended, 0);
-    kb_close(reader);
+    bool happened = disarm(play);
+    *ret_ended = !serves;
+    look(play);
+    if (!serves) {
+        cr_assert(happened && play->broker->pid == 0);
+        expect_reason(play);
+        broker_start(play->broker, NULL);
+    }
+    expect_sound(play);
+    return happened;
 }
 
-TEST_BOTH_LOOPS(short_of, memory_while_it_starts_harms_nothing) {
+/* `span` allocations, about: some of them, or every one until there are no more. */
+static void fail_each(struct play *play, uint64_t span,
+                      bool (*try)(struct play *, int64_t n, bool *ret_ended)) {
     struct seed seed = seed_begin("short");
-    struct short_memory *memory = begin(b);
+    unsigned wanted = rounds(), tried = 0, happened = 0, ended = 0;
+    for (unsigned beyond = 0; wanted ? tried < wanted : beyond < 5; tried++) {
+        bool end = false;
+        int64_t n = wanted ? 1 + (int64_t)seed_below(&seed, span) : tried + 1;
+        bool there = try(play, n, &end);
+        beyond = there ? 0 : beyond + 1;
+        happened += there;
+        ended += end;
+    }
+    printf("short: of about %u allocations %u were tried, %u happened, the broker ended by %u\n",
+           (unsigned)span, tried, happened, ended);
+    fflush(stdout);
+    cr_assert_gt(ended, happened / 2);
+    kb_close(play->reader);
+}
+
+static uint64_t allocated(const struct play *play) {
+    return atomic_load(&play->memory->allocated);
+}
+
+/* On both loops, with more time than other tests. */
+#define MEMORY_TEST(name, loop)                                                                    \
+    Test(short_of, name##_on_##loop, .fini = scene_end, .timeout = 3600) {                         \
+        if (strcmp(#loop, "io_uring") == 0 && !scene_has_uring())                                  \
+            cr_skip_test("the kernel refuses io_uring here");                                      \
+        name(scene_begin(#loop));                                                                  \
+        scene_passed();                                                                            \
+    }
+
+static void memory_while_it_serves_costs_nothing_that_was_acknowledged(struct broker *b) {
+    struct play play;
+    begin(&play, b);
+    work(&play);
+    expect_sound(&play);
+    uint64_t before = allocated(&play);
+    work(&play);
+    fail_each(&play, allocated(&play) - before, serve_with);
+}
+
+static void memory_while_it_starts_harms_nothing(struct broker *b) {
+    struct play play;
+    begin(&play, b);
     broker_kill(b);
-    uint64_t before = atomic_load(&memory->allocated);
+    uint64_t before = allocated(&play);
     broker_restart(b);
-    uint64_t span = atomic_load(&memory->allocated) - before;
-    for (unsigned round = 0; round < rounds_of(15); round++) {
-        broker_kill(b);
-        uint64_t n = 1 + seed_below(&seed, span);
-        atomic_store(&memory->fail_at, (int64_t)n);
-        broker_spawn(b, NULL);
-        int64_t until = scene_now_ms() + SCENE_PATIENCE_MS;
-        struct peer *peer = NULL;
-        while (broker_is_running(b) && !peer && scene_now_ms() < until) {
-            peer = atomic_load(&memory->failed) ? peer_try_open(b) : NULL;
-            scene_sleep_ms(2);
-        }
-        atomic_store(&memory->fail_at, 0);
-        if (!broker_is_running(b))
-            broker_start(b, NULL);
-        else
-            broker_restart(b);
-        expect_sound(b, 0, 0, n);
-    }
+    fail_each(&play, allocated(&play) - before, start_with);
 }
+
+MEMORY_TEST(memory_while_it_serves_costs_nothing_that_was_acknowledged, io_uring)
+MEMORY_TEST(memory_while_it_serves_costs_nothing_that_was_acknowledged, epoll)
+MEMORY_TEST(memory_while_it_starts_harms_nothing, io_uring)
+MEMORY_TEST(memory_while_it_starts_harms_nothing, epoll)
 
 /* ---- descriptors ---- */
 
@@ -180,6 +347,127 @@ TEST_BOTH_LOOPS(short_of, descriptors_it_serves_on_and_recovers) {
     EVENTUALLY(peer_ask(peer, "set key main k2 note=y")->code == 0);
     EVENTUALLY(strcmp(worker_current(reader), "k2") == 0);
     kb_close(reader);
+}
+
+struct starving {
+    const struct broker *broker;
+    _Atomic bool ready, go;
+    _Atomic int64_t used_ms;
+};
+
+/* The same when the whole system has none left (ENFILE), which only the epoll loop can be shown. */
+Test(short_of, descriptors_of_the_system_it_serves_on_and_recovers, .fini = scene_end,
+     .timeout = 120) {
+    struct broker *b = scene_begin("epoll");
+    struct short_memory *control =
+        preload_new(b, "short_memory.so", SHORT_MEMORY_CONTROL, sizeof *control);
+    if (scene_sanitized())
+        cr_skip_test("a sanitizer has the allocator, which the object replaces, too");
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    worker_make_pool(peer, "main", 3);
+    kb_reader *reader = worker_open(b, "main");
+    kb_report(reader, kb_current(reader)->ticket, KB_QUOTA, KB_NO_HINT);
+    EVENTUALLY(strcmp(peer_key_status(peer, "main", "k0"), "exceeded") == 0); /* it is let in */
+    atomic_store(&control->accepts_failing, 1);
+    struct peer *waiting = peer_open(b);
+    peer_send(waiting, "show info");
+    kb_report(reader, kb_current(reader)->ticket, KB_QUOTA, KB_NO_HINT);
+    EVENTUALLY(strcmp(peer_key_status(peer, "main", "k1"), "exceeded") == 0);
+    double before = processor_ms(b);
+    scene_sleep_ms(2000);
+    double used = processor_ms(b) - before;
+    cr_assert_leq(used, 100, "%.0f ms of two seconds", used);
+    atomic_store(&control->accepts_failing, 0);
+    peer_read(waiting);
+    kb_close(reader);
+    scene_passed();
+}
+
+/* A worker whose catalog was replaced while it has no descriptor to open the new one, and who waits
+ * and reads all the time: it tries again, but does not spin. */
+static int wait_without_descriptors(void *argument) {
+    struct starving *starving = argument;
+    struct rlimit none;
+    struct timespec used;
+    kb_reader *reader = worker_open(starving->broker, "main");
+    getrlimit(RLIMIT_NOFILE, &none);
+    none.rlim_cur = 3;
+    setrlimit(RLIMIT_NOFILE, &none);
+    atomic_store(&starving->ready, true);
+    while (!atomic_load(&starving->go))
+        usleep(1000);
+    int64_t until = scene_now_ms() + 2000;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    int64_t before_ms = used.tv_sec * 1000 + used.tv_nsec / 1000000;
+    while (scene_now_ms() < until) {
+        const kb_key *key = kb_current(reader);
+        if (!key || strcmp(key->name, "k0") != 0)
+            return 1;
+        kb_report(reader, (kb_ticket){ 9999, key->ticket.generation }, KB_QUOTA, KB_NO_HINT);
+        kb_wait(reader, 100);
+    }
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    atomic_store(&starving->used_ms, used.tv_sec * 1000 + used.tv_nsec / 1000000 - before_ms);
+    return 0;
+}
+
+TEST_BOTH_LOOPS(short_of, descriptors_in_a_worker_that_waits_cost_it_no_processor) {
+    struct starving *starving = worker_share(sizeof *starving);
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    worker_make_pool(peer, "main", 3);
+    starving->broker = b;
+    pid_t pid = worker_fork(wait_without_descriptors, starving);
+    EVENTUALLY(atomic_load(&starving->ready));
+    peer_must_with(peer, "sk-new", "add key main name=new");
+    peer_must(peer, "move key main new first");
+    atomic_store(&starving->go, true);
+    cr_assert_eq(worker_wait(pid), 0);
+    int64_t used_ms = atomic_load(&starving->used_ms);
+    cr_assert_leq(used_ms, scene_sanitized() ? 400 : 100, "%lld ms of two seconds",
+                  (long long)used_ms);
+}
+
+/* ---- locked memory ---- */
+
+/* Of the keys' guarded memory and the ring only the latter is charged for, on some kernels: the
+ * broker then chooses epoll, or says why it cannot have the ring that it was told to take. The
+ * capability to lock any amount is taken from it. */
+static void limit_locked_memory(rlim_t bytes) {
+    struct rlimit limit = { bytes, 65536 };
+    prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK);
+    cr_assert_eq(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+}
+
+TEST_BOTH_LOOPS(short_of, locked_memory_it_serves_with_none_and_with_64_kib) {
+    for (rlim_t limit = 0; limit <= 65536; limit += 65536) {
+        const char *pool = scene_text("pool%lu", (unsigned long)limit);
+        limit_locked_memory(limit);
+        b->loop = strcmp(b->loop, "epoll") == 0 ? b->loop : "auto";
+        broker_start(b, NULL);
+        struct peer *peer = peer_open(b);
+        worker_make_pool(peer, pool, 3);
+        kb_reader *reader = worker_open(b, pool);
+        kb_report(reader, kb_current(reader)->ticket, KB_QUOTA, KB_NO_HINT);
+        EVENTUALLY(strcmp(peer_key_status(peer, pool, "k0"), "exceeded") == 0);
+        EVENTUALLY(strcmp(worker_current(reader), "k1") == 0);
+        kb_close(reader);
+        peer_close(peer);
+        cr_assert_eq(broker_stop(b), 0);
+    }
+}
+
+Test(short_of, locked_memory_a_ring_that_cannot_be_had_is_complained_of, .fini = scene_end) {
+    struct broker *b = scene_begin("io_uring");
+    limit_locked_memory(0);
+    broker_spawn(b, NULL);
+    EVENTUALLY(!broker_is_running(b) || broker_log_has(b, "serving"));
+    if (broker_is_running(b))
+        cr_skip_test("this kernel does not charge for it");
+    cr_assert_eq(b->exit_code, 1);
+    cr_assert(broker_log_has(b, "io_uring cannot be used"));
+    scene_passed();
 }
 
 /* The library: no descriptor for a connection, a catalog, another reader. */

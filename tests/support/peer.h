@@ -37,7 +37,7 @@ struct peer_identity {
     uid_t uid;
     gid_t gid;
     size_t group_count; /* supplementary ones */
-    gid_t groups[8];
+    gid_t groups[512];
 };
 
 struct peer *peer_open(const struct broker *broker);

@@ -98,6 +98,32 @@ LOOP_TEST(a_turn_takes_one_connection_from_a_listener_and_everybodys_messages) {
     loop_free(loop);
 }
 
+/* Who was paused said too much: what has queued up in its socket must not come all at once. */
+LOOP_TEST(a_source_that_was_paused_has_one_packet_a_turn_and_others_all_of_theirs) {
+    enum { PACKETS = 40 };
+    struct loop *loop = make_loop(kind);
+    struct end talkative = { 0 }, other = { 0 };
+    watch_pair(loop, &talkative, SOCK_SEQPACKET);
+    watch_pair(loop, &other, SOCK_SEQPACKET);
+    look(loop);
+    loop_pause(loop, &talkative.source);
+    look(loop);
+    for (unsigned i = 0; i < PACKETS; i++)
+        say(&talkative, "x");
+    loop_resume(loop, &talkative.source);
+    while (talkative.messages < PACKETS) {
+        unsigned before = talkative.messages, others_before = other.messages;
+        say(&other, "y");
+        say(&other, "y");
+        cr_assert_eq(loop_turn(loop, now_ms() + 20000), 0);
+        cr_assert_leq(talkative.messages, before + 1);
+        cr_assert_geq(other.messages, others_before + (before > 0), "others wait for it");
+    }
+    dismiss(&talkative);
+    dismiss(&other);
+    loop_free(loop);
+}
+
 /* io_uring notes the limit when it begins to accept, so it is lowered before that. */
 LOOP_TEST(a_listener_without_descriptors_waits_without_spinning_and_recovers) {
     struct loop *loop = make_loop(kind);

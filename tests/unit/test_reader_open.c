@@ -52,6 +52,17 @@ static void write_head(uint64_t magic, uint32_t layout, off_t size) {
     close(fd);
 }
 
+Test(open, every_error_has_a_sentence_of_its_own) {
+    static const int ERRORS[] = { 0,           KB_EINVAL,   KB_ENOMEM,   KB_ENOENT,     KB_EACCES,
+                                  KB_EVERSION, KB_ECORRUPT, KB_EDELETED, KB_EEXHAUSTED, KB_EGUARDED,
+                                  KB_ETRIED,   KB_ESYSTEM,  -9999 };
+    size_t count = sizeof ERRORS / sizeof *ERRORS;
+    for (size_t i = 0; i < count; i++)
+        for (size_t other = 0; other < i; other++)
+            cr_expect_str_neq(kb_strerror(ERRORS[i]), kb_strerror(ERRORS[other]), "%d and %d",
+                              ERRORS[i], ERRORS[other]);
+}
+
 Test(open, names_that_are_no_pools_are_refused) {
     const char *const names[] = {
         "",    "Test",         "-pool", ".pool", "..",

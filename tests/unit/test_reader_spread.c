@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
@@ -189,4 +190,23 @@ Test(spread, two_readers_pick_differently) {
     }
     kb_close(other);
     cr_assert_neq(memcmp(first, second, sizeof first), 0);
+}
+
+Test(spread, a_key_that_expires_is_drawn_no_more_while_no_broker_says_so) {
+    enum { KEYS = 4, TOTAL = 4000, EXPIRES = 1 };
+    unsigned picks[KEYS];
+    struct timespec wall;
+    begin(KEYS);
+    clock_gettime(CLOCK_REALTIME, &wall);
+    fixture.keys[EXPIRES]->expires_at_ms =
+        (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000 + 900;
+    fixture_pool_publish(&fixture);
+    count_picks(picks, TOTAL);
+    cr_assert_gt(picks[EXPIRES], 0u, "before its time it is one of them");
+    fixture_sleep_ms(2000); /* a second late is allowed */
+    count_picks(picks, TOTAL);
+    cr_assert_eq(picks[EXPIRES], 0u);
+    for (int i = 0; i < KEYS; i++)
+        if (i != EXPIRES)
+            assert_near(picks[i], (double)TOTAL / (KEYS - 1), "the others");
 }

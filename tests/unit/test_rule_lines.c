@@ -7,6 +7,8 @@
 
 #include <criterion/criterion.h>
 
+#include <keybroker_shared/rules.h>
+
 #include "memory.h"
 
 static void expect_added(const char *lines, const char *line, const char *expected) {
@@ -47,7 +49,24 @@ Test(rule_lines, what_is_no_rule_is_refused) {
     expect_refused("", "429 message=\"\xff\" quota", REFUSED_SYNTAX);
     expect_refused("", "429 rate\n", REFUSED_SYNTAX);
     expect_refused("", "429\trate", REFUSED_SYNTAX);
-    char *longest = mem_printf("429 rate%300s", "");
+    static const char *const STATUSES[] = { "4", "42", "0xx", "4x9", "49x", "4a9", "42a", "4290" };
+    for (size_t i = 0; i < sizeof STATUSES / sizeof *STATUSES; i++) {
+        char *line = mem_printf("%s rate", STATUSES[i]);
+        expect_refused("", line, REFUSED_SYNTAX);
+        free(line);
+    }
+    expect_refused("", "429 code= quota", REFUSED_SYNTAX);
+    expect_refused("", "429 code=\"\" quota", REFUSED_SYNTAX);
+    expect_refused("", "429 code=\"open quota", REFUSED_SYNTAX);
+    expect_refused("", "429 where=a quota", REFUSED_SYNTAX);
+    expect_refused("", "429 header:=a quota", REFUSED_SYNTAX);
+    char *longest = mem_printf("429 code=%0*d quota", KB_RULE_TEXT_MAX, 0);
+    expect_refused("", longest, REFUSED_SYNTAX);
+    free(longest);
+    longest = mem_printf("429 header:x%0*d=a quota", KB_RULE_HEADER_MAX, 0);
+    expect_refused("", longest, REFUSED_SYNTAX);
+    free(longest);
+    longest = mem_printf("429 rate%300s", "");
     expect_refused("", longest, REFUSED_SYNTAX);
     free(longest);
 }

@@ -82,6 +82,27 @@ Test(store_damage, a_credential_goes_before_the_state_directorys_key) {
     rmdir(path);
 }
 
+Test(store_damage, only_what_lies_among_the_credentials_may_be_open_to_its_group) {
+    char credentials[512], inside[600], beside[600];
+    snprintf(credentials, sizeof(credentials), "%s/credentials", state_dir.path);
+    snprintf(inside, sizeof(inside), "%s/mine.key", credentials);
+    snprintf(beside, sizeof(beside), "%s.key", credentials);
+    setenv("CREDENTIALS_DIRECTORY", credentials, 1);
+    cr_assert_eq(mkdir(credentials, 0700), 0);
+    file_write("credentials/mine.key", "0123456789abcdef0123456789abcdef", 32);
+    file_write("credentials.key", "0123456789abcdef0123456789abcdef", 32);
+    cr_assert_eq(fchmodat(state_dir.fd, "credentials/mine.key", 0440, 0), 0);
+    cr_assert_eq(fchmodat(state_dir.fd, "credentials.key", 0440, 0), 0);
+    struct store *store = NULL;
+    struct store_options options = { .state_dir_fd = state_dir.fd, .master_key_file = beside };
+    cr_expect_eq(store_open(&store, &options, store_error), -EPERM, "%s", store_error);
+    options.master_key_file = inside;
+    cr_expect_eq(store_open(&store, &options, store_error), 0, "%s", store_error);
+    store_close(store);
+    unlinkat(state_dir.fd, "credentials/mine.key", 0);
+    rmdir(credentials);
+}
+
 Test(store_damage, the_master_key_can_be_checked_while_the_store_is_open) {
     struct store *store = open_store();
     cr_expect_eq(store_check_master(store, store_error), 0);
