@@ -43,7 +43,9 @@ test('no name, note, account, setting or vendor’s code becomes markup', async 
   await b.button(form, 'Save').click();
   await b.sees(form, { state: 'detached' });
   assert.equal((await at.host.key('hostile', IMG)).note, SCRIPT);
+  await b.sees(drawer); /* again, after the form */
   await page.keyboard.press('Escape');
+  await b.sees(drawer, { state: 'detached' });
 
   await b.choose(page, URL, 'Delete…');
   await b.sees(b.dialog(page, `Delete ${URL}?`));
