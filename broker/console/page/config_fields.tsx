@@ -35,7 +35,8 @@ export function typedPatch(vendor: Vendor, typed: Typed, config: Config): Config
 
 function hintFor(field: VendorField, vendor: Vendor, edits: boolean) {
   if (field.secret && edits) return 'Leave it empty to keep the one that is there.';
-  if (field.name === 'base_url' && vendor.base_url_form) return `For example ${vendor.base_url_form}`;
+  if (field.name === 'base_url' && vendor.base_url_form)
+    return `For example ${vendor.base_url_form}`;
   return undefined;
 }
 

@@ -81,7 +81,11 @@ export function useDrag(roster: Roster, lift: Lift, place: DragPlace, allowed: b
         Sortable.ghost?.setAttribute('aria-hidden', 'true');
         lift.begin(key, index, 'pointer');
         const box = start.item.getBoundingClientRect();
-        unfollow = followPointer(lift, place, start.originalEvent?.clientY ?? box.top + box.height / 2);
+        unfollow = followPointer(
+          lift,
+          place,
+          start.originalEvent?.clientY ?? box.top + box.height / 2,
+        );
       },
       onEnd: () => {
         unfollow();

@@ -171,7 +171,11 @@ export function KeyDrawer(props: KeyDrawerProps) {
       const [item, answer] = await Promise.all([
         command<Key>(['show', 'key', pool.name, word]),
         command<{ events: BrokerEvent[] }>([
-          'show', 'events', `pool=${pool.name}`, `key=${word}`, `limit=${EVENTS}`,
+          'show',
+          'events',
+          `pool=${pool.name}`,
+          `key=${word}`,
+          `limit=${EVENTS}`,
         ]),
       ]);
       return { item, events: answer.events.reverse() };
@@ -201,13 +205,21 @@ export function KeyDrawer(props: KeyDrawerProps) {
           <Button why={mayChange ?? whyNotEdit(item)} onClick={() => props.onEdit(item)}>
             Edit
           </Button>
-          <Button kind={off ? 'primary' : undefined} why={mayChange ?? whyNotEnable(item)} onClick={() => props.onEnable(item)}>
+          <Button
+            kind={off ? 'primary' : undefined}
+            why={mayChange ?? whyNotEnable(item)}
+            onClick={() => props.onEnable(item)}
+          >
             Enable
           </Button>
           <Button why={mayChange ?? whyNotDisable(item)} onClick={() => props.onDisable(item)}>
             Disable
           </Button>
-          <Button kind="danger" why={mayChange ?? whyNotDelete(item)} onClick={() => props.onDelete(item)}>
+          <Button
+            kind="danger"
+            why={mayChange ?? whyNotDelete(item)}
+            onClick={() => props.onDelete(item)}
+          >
             Delete…
           </Button>
         </div>

@@ -15,7 +15,12 @@ export function EmptyState({ title, children }: { title: string; children: Compo
 /* Nothing was loaded yet: it is on its way, or the broker can't be asked. */
 export function Trouble({ text }: { text: string | null }) {
   const { live, ever } = useStore(connection);
-  if (!text && (live || !ever)) return <main class="page"><p class="loading">Loading…</p></main>;
+  if (!text && (live || !ever))
+    return (
+      <main class="page">
+        <p class="loading">Loading…</p>
+      </main>
+    );
   return (
     <main class="page">
       <EmptyState title={live ? 'This can’t be shown' : 'Not connected to the broker'}>

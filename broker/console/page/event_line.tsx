@@ -45,9 +45,7 @@ export function EventLine({ event, short }: { event: BrokerEvent; short?: boolea
             <Ago time={event.time} />
           </span>
         </span>
-        <span class="faint">
-          {[why(event), who(event.who)].filter(Boolean).join(' — ')}
-        </span>
+        <span class="faint">{[why(event), who(event.who)].filter(Boolean).join(' — ')}</span>
       </>
     );
   return (

@@ -17,8 +17,19 @@ import { useWindowed } from './windowed';
 import { count, plural } from './words';
 
 const KINDS = [
-  'status', 'expired', 'report', 'guard', 'add key', 'set key', 'delete key', 'move key',
-  'order keys', 'import', 'add pool', 'set pool', 'delete pool',
+  'status',
+  'expired',
+  'report',
+  'guard',
+  'add key',
+  'set key',
+  'delete key',
+  'move key',
+  'order keys',
+  'import',
+  'add pool',
+  'set pool',
+  'delete pool',
 ];
 const AT_TOP_PX = 80;
 const TYPING_MS = 250;
@@ -40,7 +51,8 @@ function Filters({ filter, poolNames }: { filter: EventFilter; poolNames: string
     window.clearTimeout(timer.current);
     timer.current = window.setTimeout(() => set({ key: value.trim() }), TYPING_MS);
   };
-  const pools = filter.pool && !poolNames.includes(filter.pool) ? [filter.pool, ...poolNames] : poolNames;
+  const pools =
+    filter.pool && !poolNames.includes(filter.pool) ? [filter.pool, ...poolNames] : poolNames;
   return (
     <div class="toolbar" role="search" aria-label="Filter events">
       <select
@@ -94,11 +106,21 @@ function EventTable({ events }: { events: BrokerEvent[] }) {
     <div class="table events" role="table" aria-label="Events" aria-rowcount={events.length + 1}>
       <div class="table-head" role="rowgroup">
         <div class="event head" role="row" aria-rowindex={1}>
-          <span class="cell when" role="columnheader">Time</span>
-          <span class="cell where" role="columnheader">Pool and key</span>
-          <span class="cell what" role="columnheader">What</span>
-          <span class="cell reason" role="columnheader">Why</span>
-          <span class="cell who" role="columnheader">Who</span>
+          <span class="cell when" role="columnheader">
+            Time
+          </span>
+          <span class="cell where" role="columnheader">
+            Pool and key
+          </span>
+          <span class="cell what" role="columnheader">
+            What
+          </span>
+          <span class="cell reason" role="columnheader">
+            Why
+          </span>
+          <span class="cell who" role="columnheader">
+            Who
+          </span>
         </div>
       </div>
       <div
@@ -114,7 +136,7 @@ function EventTable({ events }: { events: BrokerEvent[] }) {
             role="row"
             aria-rowindex={first + at + 2}
             data-seq={event.seq}
-            style={{ transform: `translateY(${(first + at) * rowHeight}px)` }}
+            style={{ '--y': `${(first + at) * rowHeight}px` }}
           >
             <EventLine event={event} />
           </div>
@@ -155,7 +177,9 @@ export function EventsPage({ filter }: { filter: EventFilter }) {
       <header class="page-head">
         <div class="title">
           <h1>Events</h1>
-          <span class="faint">{state.loaded && `${count(state.events.length)} shown, newest first`}</span>
+          <span class="faint">
+            {state.loaded && `${count(state.events.length)} shown, newest first`}
+          </span>
         </div>
       </header>
       <Filters filter={filter} poolNames={(pools.value?.pools ?? []).map((pool) => pool.name)} />
@@ -169,7 +193,11 @@ export function EventsPage({ filter }: { filter: EventFilter }) {
       {state.events.length > 0 ? (
         <EventTable events={state.events} />
       ) : (
-        <EmptyState title={filtered ? 'No event matches' : state.loaded ? 'Nothing has happened yet' : 'Loading…'}>
+        <EmptyState
+          title={
+            filtered ? 'No event matches' : state.loaded ? 'Nothing has happened yet' : 'Loading…'
+          }
+        >
           <p>
             {state.trouble ??
               (filtered

@@ -93,7 +93,14 @@ async function setKey(pool: Pool, item: Key, revision: number, words: string[], 
   }
 }
 
-function KeyForm({ pool, item, vendor, title, onClose, onDone }: KeyDialogProps & { vendor: Vendor }) {
+function KeyForm({
+  pool,
+  item,
+  vendor,
+  title,
+  onClose,
+  onDone,
+}: KeyDialogProps & { vendor: Vendor }) {
   const form = useForm();
   const known = fieldNames(vendor);
   const config = item?.config ?? {};
@@ -217,7 +224,11 @@ function KeyForm({ pool, item, vendor, title, onClose, onDone }: KeyDialogProps 
               max={1000}
               value={fields.weight}
               error={form.errors.weight}
-              hint={pool.strategy === 'spread' ? 'Its share of requests.' : 'Used by the strategy spread.'}
+              hint={
+                pool.strategy === 'spread'
+                  ? 'Its share of requests.'
+                  : 'Used by the strategy spread.'
+              }
               onInput={(weight) => change({ weight })}
             />
           </div>

@@ -12,7 +12,12 @@ import type { Key } from './types';
 
 const NAMED = 8;
 
-export function DeleteKeys({ roster, keys, onClose, onDone }: {
+export function DeleteKeys({
+  roster,
+  keys,
+  onClose,
+  onDone,
+}: {
   roster: Roster;
   keys: Key[];
   onClose: () => void;
@@ -52,15 +57,21 @@ export function DeleteKeys({ roster, keys, onClose, onDone }: {
         </ul>
       )}
       <p>
-        {one ? 'The key and its history of counters go' : 'They and their counters go'} for good; the
-        vendor is not told. This can’t be undone.
+        {one ? 'The key and its history of counters go' : 'They and their counters go'} for good;
+        the vendor is not told. This can’t be undone.
         {current && ` Workers use ${current.name} now and go on with the next one.`}
       </p>
     </Confirm>
   );
 }
 
-export function PositionDialog({ roster, item, index, total, onClose }: {
+export function PositionDialog({
+  roster,
+  item,
+  index,
+  total,
+  onClose,
+}: {
   roster: Roster;
   item: Key;
   index: number;

@@ -31,7 +31,11 @@ function place(menu: HTMLElement, button: HTMLElement): void {
   menu.style.left = `${Math.max(8, Math.min(box.right - width, innerWidth - width - 8))}px`;
 }
 
-function MenuList({ items, button, onClose }: {
+function MenuList({
+  items,
+  button,
+  onClose,
+}: {
   items: MenuItem[];
   button: HTMLElement;
   onClose: (refocus: boolean) => void;

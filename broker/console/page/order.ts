@@ -62,7 +62,13 @@ export async function moveKey(
     return;
   }
   const place = (index: number, revision: number | undefined) => [
-    'move', 'key', roster.name, keyWord(key), 'to', String(index + 1), ...ifRevision(revision),
+    'move',
+    'key',
+    roster.name,
+    keyWord(key),
+    'to',
+    String(index + 1),
+    ...ifRevision(revision),
   ];
   const done = await change(roster, place(to, list.revision), undefined, settled);
   if (done) offerUndo(text, () => change(roster, place(from, done.revision), undefined));

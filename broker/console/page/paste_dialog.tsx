@@ -35,7 +35,11 @@ function readLines(text: string): { lines: Line[]; repeats: number; trouble: str
     const parts = /^(?:(.*?)[\s,;]+)?(\S+)$/.exec(row)!;
     const secret = parts[2];
     if (!/^[\x21-\x7e]+$/.test(secret))
-      return { lines, repeats, trouble: `Line ${at + 1}: a key is printable ASCII without spaces.` };
+      return {
+        lines,
+        repeats,
+        trouble: `Line ${at + 1}: a key is printable ASCII without spaces.`,
+      };
     if (seen.has(secret)) repeats++;
     else lines.push({ name: parts[1]?.trim() || null, secret, number: at + 1 });
     seen.add(secret);
@@ -81,7 +85,13 @@ function neededFields(vendor: Vendor, pool: Pool) {
   );
 }
 
-function PasteForm({ pool, defaultKey, vendor, onClose, onDone }: PasteDialogProps & { vendor: Vendor }) {
+function PasteForm({
+  pool,
+  defaultKey,
+  vendor,
+  onClose,
+  onDone,
+}: PasteDialogProps & { vendor: Vendor }) {
   const form = useForm();
   const why = useMayChange();
   const [text, setText] = useState('');
@@ -104,7 +114,8 @@ function PasteForm({ pool, defaultKey, vendor, onClose, onDone }: PasteDialogPro
   const look = async () => {
     if (read.trouble) form.reject('lines', read.trouble);
     if (!read.lines.length) form.reject('lines', 'Paste at least one key.');
-    if (!expiry.never && !expiryWord(expiry)) form.reject('expires', 'A date and a time, or never.');
+    if (!expiry.never && !expiryWord(expiry))
+      form.reject('expires', 'A date and a time, or never.');
     const common: Config = Object.fromEntries(
       Object.entries(shared).filter(([, value]) => value.trim()),
     );
@@ -135,7 +146,11 @@ function PasteForm({ pool, defaultKey, vendor, onClose, onDone }: PasteDialogPro
   };
 
   return (
-    <Dialog title={`Paste keys into ${pool.name}`} unsaved={() => Boolean(text.trim())} onClose={onClose}>
+    <Dialog
+      title={`Paste keys into ${pool.name}`}
+      unsaved={() => Boolean(text.trim())}
+      onClose={onClose}
+    >
       <form onSubmit={(event) => form.submit(event, preview ? apply : look)} novalidate>
         <div class="dialog-body">
           {form.general && (
@@ -157,7 +172,8 @@ function PasteForm({ pool, defaultKey, vendor, onClose, onDone }: PasteDialogPro
                 error={form.errors.lines}
                 hint={
                   <>
-                    A line may begin with a name: <code>team-a sk-…</code>. {plural(read.lines.length, 'key')}
+                    A line may begin with a name: <code>team-a sk-…</code>.{' '}
+                    {plural(read.lines.length, 'key')}
                     {read.repeats > 0 && `, ${read.repeats} repeated and left out`}.
                   </>
                 }
@@ -207,15 +223,13 @@ function PastePreview({ preview }: { preview: Preview }) {
   return (
     <section aria-label="Preview">
       <p>
-        <b>
-          {plural(rows.length, 'key')} will be added
-        </b>{' '}
-        at the end of the pool, all or none.
+        <b>{plural(rows.length, 'key')} will be added</b> at the end of the pool, all or none.
       </p>
       <ul class="preview">
         {rows.map((row) => (
           <li key={row.change}>
-            <span class="sign">+</span> <span class="cut">{row.change}</span> <code>{row.secret}</code>
+            <span class="sign">+</span> <span class="cut">{row.change}</span>{' '}
+            <code>{row.secret}</code>
           </li>
         ))}
       </ul>

@@ -156,11 +156,17 @@ export function PoolPage({ name, openKey }: { name: string; openKey: number | nu
             {state.filter.status && `None is ${state.filter.status}. `}
             The search looks into names, accounts and notes.
           </p>
-          <Button onClick={() => roster.setFilter({ match: '', status: '' })}>Clear the filter</Button>
+          <Button onClick={() => roster.setFilter({ match: '', status: '' })}>
+            Clear the filter
+          </Button>
         </EmptyState>
       )}
       {pool.total === 1 && !roster.filtered && (
-        <NextStep mayChange={mayChange} onAdd={() => setOpen({ kind: 'add' })} onPaste={() => setOpen({ kind: 'paste' })} />
+        <NextStep
+          mayChange={mayChange}
+          onAdd={() => setOpen({ kind: 'add' })}
+          onPaste={() => setOpen({ kind: 'paste' })}
+        />
       )}
       <SelectionBar
         roster={roster}
@@ -171,10 +177,22 @@ export function PoolPage({ name, openKey }: { name: string; openKey: number | nu
         onClear={() => selection.selectAll(false)}
       />
       {open?.kind === 'add' && (
-        <KeyDialog pool={pool} item={null} title={`Add key to ${name}`} onClose={close} onDone={done} />
+        <KeyDialog
+          pool={pool}
+          item={null}
+          title={`Add key to ${name}`}
+          onClose={close}
+          onDone={done}
+        />
       )}
       {open?.kind === 'edit' && (
-        <KeyDialog pool={pool} item={open.item} title={`Edit ${open.item.name}`} onClose={close} onDone={done} />
+        <KeyDialog
+          pool={pool}
+          item={open.item}
+          title={`Edit ${open.item.name}`}
+          onClose={close}
+          onDone={done}
+        />
       )}
       {open?.kind === 'vendor' && (
         <KeyDialog
@@ -229,7 +247,11 @@ export function PoolPage({ name, openKey }: { name: string; openKey: number | nu
   );
 }
 
-function NextStep({ mayChange, onAdd, onPaste }: {
+function NextStep({
+  mayChange,
+  onAdd,
+  onPaste,
+}: {
   mayChange: string | null;
   onAdd: () => void;
   onPaste: () => void;
@@ -239,7 +261,8 @@ function NextStep({ mayChange, onAdd, onPaste }: {
       <h2>One key can’t fail over</h2>
       <p>
         Add a second key: when the first one is refused or runs into a limit, every worker goes on
-        with the next within microseconds. The topmost usable key is used first; drag to change that.
+        with the next within microseconds. The topmost usable key is used first; drag to change
+        that.
       </p>
       <span class="buttons">
         <Button icon="plus" why={mayChange} onClick={onAdd}>

@@ -22,7 +22,10 @@ interface PoolHeadProps {
   onVendor: (item: Key) => void;
 }
 
-export function vendorTitle(vendors: { name: string; title: string }[] | null, name: string): string {
+export function vendorTitle(
+  vendors: { name: string; title: string }[] | null,
+  name: string,
+): string {
   return vendors?.find((vendor) => vendor.name === name)?.title ?? name;
 }
 

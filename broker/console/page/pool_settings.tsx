@@ -49,11 +49,20 @@ export function PoolSettings({ pool, onClose, onDone }: PoolSettingsProps) {
       });
     try {
       if (words.length)
-        await command<Changed>(['set', 'pool', pool.name, ...words, ...ifRevision(revision.current)]);
+        await command<Changed>([
+          'set',
+          'pool',
+          pool.name,
+          ...words,
+          ...ifRevision(revision.current),
+        ]);
     } catch (error) {
       if (!(error instanceof Refusal) || !error.outdated) throw error;
       revision.current = (await command<Pool>(['show', 'pool', pool.name])).revision;
-      form.reject('', 'Somebody else changed the pool while this was open. Save again to apply yours.');
+      form.reject(
+        '',
+        'Somebody else changed the pool while this was open. Save again to apply yours.',
+      );
     }
     toast(`Saved the settings of ${pool.name}.`);
     onDone();
@@ -71,7 +80,11 @@ export function PoolSettings({ pool, onClose, onDone }: PoolSettingsProps) {
           )}
           <SelectField label="Strategy" autofocus choices={STRATEGIES} {...text('strategy')} />
           <TextField label="Exceeded keys recover" hint={WHEN} {...text('exceeded_recovery')} />
-          <TextField label="Keys in error recover" hint="never, or a duration" {...text('error_recovery')} />
+          <TextField
+            label="Keys in error recover"
+            hint="never, or a duration"
+            {...text('error_recovery')}
+          />
           <TextField
             label="Guard"
             placeholder={pool.guard === 'off' ? 'off' : 'as it is (on)'}
@@ -83,7 +96,11 @@ export function PoolSettings({ pool, onClose, onDone }: PoolSettingsProps) {
             hint="For keys that have none of their own. Empty: the vendor’s."
             {...text('base_url')}
           />
-          <TextField label="Group" hint="Members of this Unix group may use the pool." {...text('group')} />
+          <TextField
+            label="Group"
+            hint="Members of this Unix group may use the pool."
+            {...text('group')}
+          />
           <div class="danger-zone">
             <Button kind="danger" why={why} onClick={() => setDeletes(true)}>
               Delete pool…

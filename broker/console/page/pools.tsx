@@ -88,11 +88,7 @@ export function PoolsPage() {
       <header class="page-head">
         <div class="title">
           <h1>Pools</h1>
-          {list.length > 0 && (
-            <span class="faint">
-              {plural(list.length, 'pool')}
-            </span>
-          )}
+          {list.length > 0 && <span class="faint">{plural(list.length, 'pool')}</span>}
         </div>
         {list.length > 0 && <div class="buttons">{add}</div>}
       </header>

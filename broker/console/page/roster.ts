@@ -149,13 +149,7 @@ export class Roster {
     }
   }
 
-  private take(
-    pool: Pool,
-    fresh: KeyList,
-    offset: number,
-    shown: Filter,
-    forced: boolean,
-  ): void {
+  private take(pool: Pool, fresh: KeyList, offset: number, shown: Filter, forced: boolean): void {
     const { list } = this.store.get();
     /* While held, a further part of the same order may come in, nothing else. */
     const sameOrder = list && list.revision === fresh.revision && list.total === fresh.total;

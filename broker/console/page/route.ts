@@ -13,7 +13,11 @@ function read(): Route {
   const [path, query = ''] = location.hash.replace(/^#/, '').split('?');
   const parts = path.split('/').filter(Boolean).map(decode);
   if (parts[0] === 'pool' && parts[1])
-    return { page: 'pool', pool: parts[1], key: parts[2] === 'key' ? Number(parts[3]) || null : null };
+    return {
+      page: 'pool',
+      pool: parts[1],
+      key: parts[2] === 'key' ? Number(parts[3]) || null : null,
+    };
   if (parts[0] === 'events') {
     const asked = new URLSearchParams(query);
     return {

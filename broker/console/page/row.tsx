@@ -13,15 +13,7 @@ import { toast } from './toast';
 import type { Key } from './types';
 
 export type KeyAction =
-  | 'enable'
-  | 'disable'
-  | 'edit'
-  | 'delete'
-  | 'up'
-  | 'down'
-  | 'top'
-  | 'bottom'
-  | 'position';
+  'enable' | 'disable' | 'edit' | 'delete' | 'up' | 'down' | 'top' | 'bottom' | 'position';
 
 export interface RowContext {
   pool: string;
@@ -92,7 +84,10 @@ function Marks({ item, context }: { item: Key; context: RowContext }) {
         </span>
       )}
       {item.default && (
-        <span class="mark" title="The pool’s own key: it can be edited, moved and disabled, never deleted">
+        <span
+          class="mark"
+          title="The pool’s own key: it can be edited, moved and disabled, never deleted"
+        >
           default
         </span>
       )}
@@ -124,101 +119,105 @@ interface RowProps extends RowPart {
   chosen: boolean;
 }
 
-/* Not a transform of its own: SortableJS takes that away from the row that it dropped. */
-const at = (place: number, rowHeight: number): CSSProperties => ({ '--at': `${place * rowHeight}px` });
+/* A property of our own, which the style sheet makes a transform of: SortableJS wipes the transform
+ * of a row that was dragged. */
+const at = (place: number, rowHeight: number): CSSProperties =>
+  ({ '--y': `${place * rowHeight}px` }) as CSSProperties;
 
-export const KeyRow = memo(({ item, index, place, rowHeight, lifted, chosen, context }: RowProps) => {
-  const current = item.current && !context.spread;
-  const mark = `${current ? 'is-current' : ''} ${lifted ? 'is-lifted' : ''}`;
-  return (
-    <div
-      class={`row ${item.status} ${mark} ${chosen ? 'is-chosen' : ''}`}
-      role="row"
-      aria-rowindex={place + 2}
-      data-index={index}
-      data-key={item.name}
-      data-id={item.id}
-      data-current={current ? 'true' : undefined}
-      style={at(place, rowHeight)}
-    >
-      <span class="cell select" role="cell">
-        <input
-          type="checkbox"
-          aria-label={`Select ${item.name}`}
-          checked={chosen}
-          onClick={(event) => context.select(item, index, event.shiftKey)}
-        />
-      </span>
-      <span class="cell grip" role="cell">
-        <button
-          type="button"
-          class="handle"
-          aria-label={`Reorder ${item.name}`}
-          aria-describedby={context.mayMove ? 'why-no-move' : 'how-to-move'}
-          aria-disabled={context.mayMove ? 'true' : undefined}
-          aria-pressed={lifted}
-          title={context.mayMove ?? 'Drag, or press space and use the arrow keys'}
-          onClick={() => context.mayMove && toast(context.mayMove)}
-          onKeyDown={(event) => context.handleKey(event, item, index)}
-          onBlur={() => context.handleBlur(item)}
-        >
-          <Icon name="handle" />
-        </button>
-      </span>
-      <span class="cell number" role="cell">
-        {place + 1}
-      </span>
-      <span class="cell name" role="cell">
-        <span class="line">
-          <a class="cut" href={poolAddress(context.pool, item.id)} title={item.name}>
-            {item.name}
-          </a>
-          <Marks item={item} context={context} />
+export const KeyRow = memo(
+  ({ item, index, place, rowHeight, lifted, chosen, context }: RowProps) => {
+    const current = item.current && !context.spread;
+    const mark = `${current ? 'is-current' : ''} ${lifted ? 'is-lifted' : ''}`;
+    return (
+      <div
+        class={`row ${item.status} ${mark} ${chosen ? 'is-chosen' : ''}`}
+        role="row"
+        aria-rowindex={place + 2}
+        data-index={index}
+        data-key={item.name}
+        data-id={item.id}
+        data-current={current ? 'true' : undefined}
+        style={at(place, rowHeight)}
+      >
+        <span class="cell select" role="cell">
+          <input
+            type="checkbox"
+            aria-label={`Select ${item.name}`}
+            checked={chosen}
+            onClick={(event) => context.select(item, index, event.shiftKey)}
+          />
         </span>
-        {item.note && (
-          <span class="line faint cut" title={item.note}>
-            {item.note}
+        <span class="cell grip" role="cell">
+          <button
+            type="button"
+            class="handle"
+            aria-label={`Reorder ${item.name}`}
+            aria-describedby={context.mayMove ? 'why-no-move' : 'how-to-move'}
+            aria-disabled={context.mayMove ? 'true' : undefined}
+            aria-pressed={lifted}
+            title={context.mayMove ?? 'Drag, or press space and use the arrow keys'}
+            onClick={() => context.mayMove && toast(context.mayMove)}
+            onKeyDown={(event) => context.handleKey(event, item, index)}
+            onBlur={() => context.handleBlur(item)}
+          >
+            <Icon name="handle" />
+          </button>
+        </span>
+        <span class="cell number" role="cell">
+          {item.priority + place - index}
+        </span>
+        <span class="cell name" role="cell">
+          <span class="line">
+            <a class="cut" href={poolAddress(context.pool, item.id)} title={item.name}>
+              {item.name}
+            </a>
+            <Marks item={item} context={context} />
+          </span>
+          {item.note && (
+            <span class="line faint cut" title={item.note}>
+              {item.note}
+            </span>
+          )}
+        </span>
+        <span class="cell state" role="cell">
+          <KeyStatus item={item} />
+        </span>
+        <span class="cell secret" role="cell">
+          <code class="cut">{item.masked ?? '–'}</code>
+        </span>
+        <span class="cell url" role="cell">
+          <span class="cut" title={item.base_url ?? ''}>
+            {item.base_url ?? '–'}
+          </span>
+        </span>
+        <span class="cell account" role="cell">
+          <span class={`cut ${item.account ? '' : 'faint'}`} title={item.account ?? ''}>
+            <span class="small-label account-label">account </span>
+            {item.account ?? '–'}
+          </span>
+        </span>
+        {context.spread && (
+          <span class="cell weight" role="cell">
+            <span class="small-label">weight </span>
+            {item.weight}
           </span>
         )}
-      </span>
-      <span class="cell state" role="cell">
-        <KeyStatus item={item} />
-      </span>
-      <span class="cell secret" role="cell">
-        <code class="cut">{item.masked ?? '–'}</code>
-      </span>
-      <span class="cell url" role="cell">
-        <span class="cut" title={item.base_url ?? ''}>
-          {item.base_url ?? '–'}
+        <span class="cell expiry" role="cell">
+          <span class="small-label">expires </span>
+          <Expiry item={item} />
         </span>
-      </span>
-      <span class="cell account" role="cell">
-        <span class={`cut ${item.account ? '' : 'faint'}`} title={item.account ?? ''}>
-          <span class="small-label account-label">account </span>
-          {item.account ?? '–'}
+        <span class="cell changed" role="cell">
+          <span class="small-label">changed </span>
+          <Ago time={lastChange(item)} />
         </span>
-      </span>
-      {context.spread && (
-        <span class="cell weight" role="cell">
-          <span class="small-label">weight </span>
-          {item.weight}
+        <span class="cell actions" role="cell">
+          <SwitchButton item={item} index={index} context={context} />
+          <Menu label={`Actions for ${item.name}`} items={() => keyMenu(item, index, context)} />
         </span>
-      )}
-      <span class="cell expiry" role="cell">
-        <span class="small-label">expires </span>
-        <Expiry item={item} />
-      </span>
-      <span class="cell changed" role="cell">
-        <span class="small-label">changed </span>
-        <Ago time={lastChange(item)} />
-      </span>
-      <span class="cell actions" role="cell">
-        <SwitchButton item={item} index={index} context={context} />
-        <Menu label={`Actions for ${item.name}`} items={() => keyMenu(item, index, context)} />
-      </span>
-    </div>
-  );
-});
+      </div>
+    );
+  },
+);
 
 /* A row whose key has not come yet. */
 export function EmptyRow({ place, rowHeight }: { place: number; rowHeight: number }) {

@@ -16,7 +16,10 @@ interface SelectionBarProps {
 }
 
 /* Those that the rules allow, and why not where they allow none. */
-function allowed(keys: Key[], rule: (key: Key) => string | null): { those: Key[]; why: string | null } {
+function allowed(
+  keys: Key[],
+  rule: (key: Key) => string | null,
+): { those: Key[]; why: string | null } {
   const those = keys.filter((key) => !rule(key));
   return { those, why: those.length ? null : rule(keys[0]) };
 }
@@ -35,7 +38,10 @@ export function SelectionBar(props: SelectionBarProps) {
       <Button why={mayChange ?? enable.why} onClick={() => void enableKeys(roster, enable.those)}>
         {verb('Enable', enable.those)}
       </Button>
-      <Button why={mayChange ?? disable.why} onClick={() => void disableKeys(roster, disable.those)}>
+      <Button
+        why={mayChange ?? disable.why}
+        onClick={() => void disableKeys(roster, disable.those)}
+      >
         {verb('Disable', disable.those)}
       </Button>
       <Button why={mayMove} onClick={() => void gatherKeys(roster, keys, 'top')}>
@@ -44,7 +50,11 @@ export function SelectionBar(props: SelectionBarProps) {
       <Button why={mayMove} onClick={() => void gatherKeys(roster, keys, 'bottom')}>
         To bottom
       </Button>
-      <Button kind="danger" why={mayChange ?? remove.why} onClick={() => props.onDelete(remove.those)}>
+      <Button
+        kind="danger"
+        why={mayChange ?? remove.why}
+        onClick={() => props.onDelete(remove.those)}
+      >
         {verb('Delete', remove.those)}…
       </Button>
       <Button kind="quiet" onClick={props.onClear}>

@@ -55,7 +55,9 @@ interface SettingsListProps {
 export function SettingsList({ settings, onChange, errors }: SettingsListProps) {
   const id = useId();
   const change = (index: number, part: Partial<Setting>) =>
-    onChange(settings.map((each, at) => (at === index ? { ...each, ...part, touched: true } : each)));
+    onChange(
+      settings.map((each, at) => (at === index ? { ...each, ...part, touched: true } : each)),
+    );
   return (
     <fieldset class="settings-list" aria-describedby={id}>
       <legend>Other settings</legend>
@@ -92,7 +94,9 @@ export function SettingsList({ settings, onChange, errors }: SettingsListProps) 
       ))}
       <Button
         icon="plus"
-        onClick={() => onChange([...settings, { name: '', value: '', was: undefined, touched: true }])}
+        onClick={() =>
+          onChange([...settings, { name: '', value: '', was: undefined, touched: true }])
+        }
       >
         Add setting
       </Button>

@@ -53,10 +53,10 @@ export function GuardBanner({ pool }: { pool: Pool }) {
     <div class="banner guard" role="alert" data-banner="guard">
       <Icon name="shield" />
       <p>
-        <b>The guard is holding.</b> So many keys seemed to fail at once that it may not be the keys:
-        a network, a proxy, the vendor itself. Keys keep their status for about a minute, and workers
-        are told to back off. Look at the vendor’s status page and your way out before you change
-        keys.
+        <b>The guard is holding.</b> So many keys seemed to fail at once that it may not be the
+        keys: a network, a proxy, the vendor itself. Keys keep their status for about a minute, and
+        workers are told to back off. Look at the vendor’s status page and your way out before you
+        change keys.
       </p>
     </div>
   );

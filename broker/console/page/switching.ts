@@ -23,7 +23,13 @@ async function carryOut(
   let known = revision;
   for (const key of keys) {
     try {
-      const answer = await command<Changed>([verb, 'key', pool, keyWord(key), ...ifRevision(known)]);
+      const answer = await command<Changed>([
+        verb,
+        'key',
+        pool,
+        keyWord(key),
+        ...ifRevision(known),
+      ]);
       if (known !== undefined) known = answer.revision;
       done.push(key);
     } catch (error) {
