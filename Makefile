@@ -142,8 +142,8 @@ objects = $(patsubst %.c,build/obj/$(1)/%.o,$(2))
 define COMPILE_RULES
 build/obj/$(1)/.flags: FORCE
 	@mkdir -p $$(@D)
-	@echo '$$(CC_$(1)) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $$(FLAGS_$(1)) $$(LTO_$(1))' | sed 's/ -Werror//' | cmp -s - $$@ || \
-	  echo '$$(CC_$(1)) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $$(FLAGS_$(1)) $$(LTO_$(1))' | sed 's/ -Werror//' > $$@
+	@echo '$$(CC_$(1)) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $$(FLAGS_$(1)) $$(LTO_$(1))' | sed 's/ -Werror//; s/  */ /g' | cmp -s - $$@ || \
+	  echo '$$(CC_$(1)) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $$(FLAGS_$(1)) $$(LTO_$(1))' | sed 's/ -Werror//; s/  */ /g' > $$@
 build/obj/$(1)/%.o: %.c build/obj/$(1)/.flags | check
 	@mkdir -p $$(@D)
 	@echo '  CC      $$< $(filter-out plain,$(1))'
