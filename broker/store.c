@@ -81,10 +81,10 @@ int store_open_file(struct store *store, const char *file,
         return rc;
     rc = store_read_own(store);
     if (rc < 0) {
-        snprintf(
-            error, 256,
-            "the store's own records do not authenticate; nothing was changed: restore " STORE_FILE
-            " from a backup");
+        snprintf(error, 256,
+                 "the store's own records do not authenticate (%s); nothing was changed: "
+                 "restore " STORE_FILE " from a backup",
+                 strerror(rc == -ENOENT ? EBADMSG : -rc));
         return rc == -ENOENT ? -EBADMSG : rc;
     }
     if (format < STORE_FORMAT) {
