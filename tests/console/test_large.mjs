@@ -15,7 +15,7 @@ const drawn = (page) => b.table(page).getByRole('row').count();
 
 test('of 10,000 keys only those in sight are rows, and scrolling reaches the last one', async () => {
   const page = await at.browser.open('#/pool/large');
-  await b.says(page.getByRole('main'), /using k00001, next k00002, 10000 of 10000 usable/);
+  await b.says(page.getByRole('main'), /using k00001, next k00002, 10,000 of 10,000 usable/);
   await b.sees(b.row(page, 'k00001'));
   assert.ok((await drawn(page)) < ROWS_MAX);
   assert.equal(await b.table(page).getAttribute('aria-rowcount'), String(KEYS + 1));
@@ -37,7 +37,7 @@ test('the search and the status filter find one of 10,000 on the server', async 
   let asked = 0;
   page.on('request', (request) => (asked += /match=k07/.test(request.postData() ?? '') ? 1 : 0));
   await page.getByRole('searchbox').fill('k077');
-  await b.says(page.getByRole('search'), /100 of 10000 keys/);
+  await b.says(page.getByRole('search'), /100 of 10,000 keys/);
   assert.ok(asked > 0, 'the broker was asked');
   await b.select(page, 'Status').selectOption('disabled');
   await b.seesOrder(page, 'k07777');

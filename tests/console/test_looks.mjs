@@ -56,12 +56,13 @@ test('a pool of seven keys, one of each status; its dialog, drawer and events', 
   await host.cli(['set', 'key', 'seven', 'spare', 'expires=+30d', 'weight=3']);
   await host.cli(['set', 'key', 'seven', 'old', `expires=${new Date(Date.now() + 1500).toISOString()}`]);
   await host.useStandIn('seven');
-  await host.fail('seven', 'team-a', 'rate');
+  await host.fail('seven', 'team-a', 'success&rate=0&window_ms=240000');
   await host.fail('seven', 'team-b', 'quota');
   await host.fail('seven', 'team-c', 'invalid');
   await host.cli(['disable', 'key', 'seven', 'last']);
   const page = await at.browser.open('#/pool/seven');
   await b.says(b.row(page, 'old'), /expired/);
+  await b.says(b.row(page, 'team-a'), /cooling/);
   await lookAt(page, 'pool-7');
   await b.button(page, 'Add key').click();
   await b.sees(b.dialog(page, 'Add key to seven'));

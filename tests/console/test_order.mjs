@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as b from './browser.mjs';
+import { until } from './host.mjs';
 
 const at = b.stage();
 
@@ -14,8 +15,8 @@ async function fourKeys(pool, options) {
 }
 
 async function becomes(page, pool, order) {
+  await until(async () => (await at.host.order(pool)) === order, `the order ${order} in the broker`);
   await b.seesOrder(page, order);
-  assert.equal(await at.host.order(pool), order);
 }
 
 test('a row dragged by the mouse is at its new place in the broker', async () => {
