@@ -252,7 +252,7 @@ PAGE := broker/console/page
 PAGE_PACKAGE := $(wildcard $(addprefix $(PAGE)/,package.json package-lock.json .npmrc))
 PAGE_SRC := $(shell find $(PAGE) -type f 2>/dev/null)
 PAGE_FILES := index.html app.js app.css icon.svg
-needs_page := $(filter test test-process asan tsan test-console,$(MAKECMDGOALS))
+needs_page := $(filter test test-process asan tsan test-console lint lint-page,$(MAKECMDGOALS))
 no_page = { echo 'keybroker: no web console: $(1)' >&2; rm -rf build/obj/page build/console/.bundled; exit $(if $(needs_page),1,0); }
 build/console/npm/.installed: $(PAGE_PACKAGE) | check
 	@mkdir -p $(@D)
@@ -407,16 +407,18 @@ $(CAMPAIGNS:%=campaign-%): campaign-%: tests/campaign/%.sh $(PROGRAMS_plain) $(H
 
 # ---- lint ----------------------------------------------------------------------------------------
 
-.PHONY: lint lint-format lint-structure format
+.PHONY: lint lint-format lint-structure lint-page format
 # What gcc compiles for use, it has also looked at: with WERROR=1, as for make test.
 GCC_OBJECTS := $(if $(findstring gcc,$(CC)),plain,lint-gcc)
-lint: lint-format lint-structure $(call objects,$(GCC_OBJECTS),$(ALL_SRC)) $(call objects,lint-clang,$(ALL_SRC)) \
+lint: lint-format lint-structure lint-page $(call objects,$(GCC_OBJECTS),$(ALL_SRC)) $(call objects,lint-clang,$(ALL_SRC)) \
       $(ALL_SRC:%.c=build/lint/%.tidy) ## formatting, structure, gcc and clang without a warning, clang-tidy
 	@echo 'lint: $(words $(ALL_SRC)) sources and $(words $(ALL_HEADERS)) headers are clean'
 lint-format:
 	@clang-format --dry-run -Werror $(ALL_SRC) $(ALL_HEADERS)
 lint-structure:
 	@.ci/structure
+lint-page: build/console/npm/.installed
+	@echo '  TSC     $(PAGE)'; cd build/console/npm && PAGE_SRC=$(CURDIR)/$(PAGE) npm run --silent check
 format: ## put every source into shape
 	$(Q)clang-format -i $(ALL_SRC) $(ALL_HEADERS)
 

@@ -245,20 +245,20 @@ static int make_filter(void) {
     return error;
 }
 
-/* Out of memory libseccomp crashes, goes round in circles, or makes a filter that kills a thread
- * and leaves the process. So what it takes (half a megabyte) is seen to be there, in the heap, and
- * kept from going back to the kernel by what lies behind it. */
+/* Out of memory libc's look-ups crash, and libseccomp crashes, goes round in circles, or makes a
+ * filter that kills a thread and leaves the process. So what they take (half a megabyte) is seen to
+ * be there, in the heap, and kept from going back to the kernel by what lies behind it. */
 int sandbox_enter(void) {
     if (__sanitizer_print_stack_trace)
         return -EOPNOTSUPP;
     enum { PIECES = 16, PIECE_BYTES = 64 * 1024 };
     void *pieces[PIECES];
-    load_lookups();
     for (size_t i = 0; i < PIECES; i++)
         pieces[i] = mem_alloc(PIECE_BYTES);
     void *behind = mem_alloc(PIECE_BYTES);
     for (size_t i = 0; i < PIECES; i++)
         free(pieces[i]);
+    load_lookups();
     int error = make_filter();
     free(behind);
     return error;

@@ -337,6 +337,8 @@ int server_start(struct server *server) {
         error = loop_add(server->loop, &server->commit_source);
     if (!error)
         error = admin_open(&server->admin, server);
+    if (error == -ENOMEM) /* of which not every call says so itself */
+        log_error("not started: %s", strerror(-error));
     if (error)
         return error;
     be_prompt();

@@ -43,7 +43,9 @@ static int open_vault(struct store *store, const unsigned char master[VAULT_KEY_
                       bool *ret_by_next, char error[256]) {
     int rc = store_read_next_key(store);
     if (rc < 0) {
-        snprintf(error, 256, "the store's next master key cannot be read; it was left as it is");
+        snprintf(error, 256,
+                 "the store's next master key cannot be read (%s); it was left as it is",
+                 strerror(-rc));
         return rc;
     }
     store->vault = store_master_unwrap(store, master, ret_by_next);
@@ -79,10 +81,10 @@ int store_open_file(struct store *store, const char *file,
         return rc;
     rc = store_read_own(store);
     if (rc < 0) {
-        snprintf(
-            error, 256,
-            "the store's own records do not authenticate; nothing was changed: restore " STORE_FILE
-            " from a backup");
+        snprintf(error, 256,
+                 "the store's own records do not authenticate (%s); nothing was changed: "
+                 "restore " STORE_FILE " from a backup",
+                 strerror(rc == -ENOENT ? EBADMSG : -rc));
         return rc == -ENOENT ? -EBADMSG : rc;
     }
     if (format < STORE_FORMAT) {

@@ -75,7 +75,8 @@ static void change_statuses(struct peer *peer, const struct broker *broker,
         kb_report(reader, ticket, KB_RATE, 3600000);
         kb_report(reader, ticket, KB_RATE, 7200000); /* cools longer */
         EVENTUALLY(saw(prisoner, ids[2]));
-        kb_report(reader, kb_current(reader)->ticket, KB_RATE, 30); /* and comes back by itself */
+        /* And comes back by itself, when the prisoner had its turn to look. */
+        kb_report(reader, kb_current(reader)->ticket, KB_RATE, saw(prisoner, ids[3]) ? 30 : 1000);
         EVENTUALLY(saw(prisoner, ids[3]));
         EVENTUALLY(strcmp(peer_key_status(peer, prisoner->pool, "k2"), "normal") == 0);
         kb_report(reader, kb_current(reader)->ticket, KB_QUOTA, KB_NO_HINT);

@@ -34,18 +34,19 @@ static __attribute__((constructor)) void attach(void) {
         control = memory;
 }
 
-/* The broker sees to it that libseccomp has what it needs (broker/sandbox.c). */
-static int is_certain(const void *caller) {
+static int is_from(const void *caller, const char *library) {
     Dl_info info;
-    return dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "/libseccomp.");
+    return dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, library);
 }
 
 static int is_short(const void *caller) {
-    if (!control || is_certain(caller))
+    if (!control || is_from(caller, "/libseccomp.")) /* it will have it: broker/sandbox.c */
         return 0;
     atomic_fetch_add(&control->allocated, 1);
     if (atomic_load(&control->fail_at) == 0 || atomic_fetch_sub(&control->fail_at, 1) != 1)
         return 0;
+    atomic_store(&control->failed_for_libc,
+                 is_from(caller, "/libc.so") || is_from(caller, "/ld-linux"));
     atomic_fetch_add(&control->failed, 1);
     errno = ENOMEM;
     return 1;

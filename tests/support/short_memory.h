@@ -15,6 +15,7 @@ struct short_memory {
     _Atomic int64_t fail_at;    /* this allocation from now fails, 1 = the next; 0 = none does */
     _Atomic uint64_t allocated; /* counted by the broker */
     _Atomic uint64_t failed;
+    _Atomic uint32_t failed_for_libc; /* on its own behalf: look-ups, stdio */
     _Atomic uint32_t accepts_failing; /* accept4 finds no descriptor in the whole system */
 };
 

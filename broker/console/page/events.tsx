@@ -136,7 +136,7 @@ function EventTable({ events }: { events: BrokerEvent[] }) {
             role="row"
             aria-rowindex={first + at + 2}
             data-seq={event.seq}
-            style={{ transform: `translateY(${(first + at) * rowHeight}px)` }}
+            style={{ '--y': `${(first + at) * rowHeight}px` }}
           >
             <EventLine event={event} />
           </div>

@@ -119,8 +119,10 @@ interface RowProps extends RowPart {
   chosen: boolean;
 }
 
-/* Not a transform of its own: SortableJS takes that away from the row that it dropped. */
-const at = (place: number, rowHeight: number): CSSProperties => ({ '--at': `${place * rowHeight}px` });
+/* A property of our own, which the style sheet makes a transform of: SortableJS wipes the transform
+ * of a row that was dragged. */
+const at = (place: number, rowHeight: number): CSSProperties =>
+  ({ '--y': `${place * rowHeight}px` }) as CSSProperties;
 
 export const KeyRow = memo(
   ({ item, index, place, rowHeight, lifted, chosen, context }: RowProps) => {
