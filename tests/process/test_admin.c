@@ -89,7 +89,7 @@ TEST_BOTH_LOOPS(admin, lists_have_the_fields_that_are_documented) {
 }
 
 TEST_BOTH_LOOPS(admin, the_next_key_moves_up_when_the_current_one_goes) {
-    struct peer *peer = start(b, 3);
+    struct peer *peer = peer_start(b, 3);
     cr_assert_str_eq(answer_string(peer_must(peer, "json show pool main"), "next"), "key2");
     peer_must(peer, "disable key main key1");
     struct answer *pool = peer_must(peer, "json show pool main");
