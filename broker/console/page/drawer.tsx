@@ -60,14 +60,11 @@ function Why({ item, pool }: { item: Key; pool: Pool }) {
         <StatusMark status={item.status} />
         {item.status_since && (
           <span class="faint">
-            <Ago time={item.status_since} />
+            since <Time time={item.status_since} />
           </span>
         )}
       </p>
-      <p>
-        {STATUS_MEANS[item.status]}
-        {tells(item) && ` ${sentence(item.reason!)}`}
-      </p>
+      <p>{tells(item) ? sentence(item.reason!) : STATUS_MEANS[item.status]}</p>
       <WayBack item={item} pool={pool} />
       {failure && (
         <p class="faint">
