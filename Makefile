@@ -327,10 +327,13 @@ endef
 chosen = $(patsubst %.c,$(OUT_$(1))/%,$(filter $(if $(T),$(T:%=tests/$(2)/test_%.c),tests/$(2)/%),$(TEST_SRC)))
 unit_tests = $(call chosen,$(1),unit)
 process_tests = $(call chosen,$(1),process)
-# Pure rules and formats have no second thread for ThreadSanitizer to see: named with T= they run.
-UNTHREADED := classify cli_% hint keyconfig model_% options record recovery refusal render response \
-              rule_lines store_codec store_damage store_flips timetext vault vendor vendor_rules words
-tsan_unit_tests = $(if $(T),$(unit_tests),$(filter-out $(UNTHREADED:%=$(OUT_tsan)/tests/unit/test_%),$(unit_tests)))
+# What has no second thread for ThreadSanitizer to see (pure rules and formats), and process tests whose
+# brokers do with theirs what the others' do, in more time: named with T= they run.
+TSAN_LEAVES := $(addprefix unit/test_,%_calls catalog_lies classify cli_% console_% containers hint keyconfig \
+                 model_% options outlook record recovery refusal render response rule_lines store_codec \
+                 store_damage store_flips timetext vault vendor vendor_rules words) \
+               $(addprefix process/test_,access bad_input clock command console_http hardening readme secrets transfer)
+tsan_chosen = $(if $(T),$(1),$(filter-out $(TSAN_LEAVES:%=$(OUT_tsan)/tests/%),$(1)))
 # Tests find the programs they start in $KEYBROKER_BUILD and know from $KEYBROKER_VARIANT whether
 # they run under a sanitizer, where long tests do fewer rounds.
 run_tests = $(Q)KEYBROKER_BUILD=$(CURDIR)/$(OUT_$(1)) KEYBROKER_VARIANT=$(1) tests/support/run.sh $(CURDIR)/$(OUT_$(1))/log $(2)
@@ -343,8 +346,9 @@ test-process: $(call process_tests,plain) $(PROGRAMS_plain) $(HELPERS_plain) | $
 	$(call run_tests,plain,$(call process_tests,plain))
 asan: $(call unit_tests,asan) $(call process_tests,asan) $(PROGRAMS_asan) $(HELPERS_asan) ## every test under AddressSanitizer and UBSan
 	$(call run_tests,asan,$(call unit_tests,asan) $(call process_tests,asan))
-tsan: $(call tsan_unit_tests,tsan) $(call process_tests,tsan) $(PROGRAMS_tsan) $(HELPERS_tsan) ## every test with threads or processes under ThreadSanitizer
-	$(call run_tests,tsan,$(call tsan_unit_tests,tsan) $(call process_tests,tsan))
+TSAN_TESTS = $(call tsan_chosen,$(call unit_tests,tsan) $(call process_tests,tsan))
+tsan: $(TSAN_TESTS) $(PROGRAMS_tsan) $(HELPERS_tsan) ## the tests with threads under ThreadSanitizer
+	$(call run_tests,tsan,$(TSAN_TESTS))
 coverage: $(call unit_tests,cov) $(call process_tests,cov) $(PROGRAMS_cov) $(HELPERS_cov) ## every test, counted: how much of the sources they reach, line by line in build/coverage/index.html
 	$(Q)KEYBROKER_BUILD=$(CURDIR)/build/cov tests/support/coverage.sh $(call unit_tests,cov) $(call process_tests,cov)
 test test-unit test-process test-console asan tsan coverage fuzz lint analyze: WERROR := 1
