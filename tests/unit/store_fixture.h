@@ -49,6 +49,24 @@ static UNUSED void state_dir_deinit(void) {
     rmdir(state_dir.path);
 }
 
+/* Where tests put backups, beside the state directory: `.init = backup_dirs_init, .fini =
+ * backup_dirs_deinit` instead of those above. */
+static char backup_dir[300];
+static char backup_path[320];
+
+static UNUSED void backup_dirs_init(void) {
+    state_dir_init();
+    snprintf(backup_dir, sizeof(backup_dir), "%s.backups", state_dir.path);
+    snprintf(backup_path, sizeof(backup_path), "%s/b", backup_dir);
+    cr_assert_eq(mkdir(backup_dir, 0700), 0);
+}
+
+static UNUSED void backup_dirs_deinit(void) {
+    unlink(backup_path);
+    rmdir(backup_dir);
+    state_dir_deinit();
+}
+
 /* ---- whole files ---- */
 
 struct bytes {

@@ -2,6 +2,7 @@
  * Directories, locks and sockets of the broker, in a directory of the test's own.
  */
 #include "broker/runtime.h"
+#include "scratch_dir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,29 +19,12 @@
 
 #include <criterion/criterion.h>
 
-static char directory[256];
-static int dir_fd;
-
 static void setup(void) {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(directory, sizeof directory, "%s/keybroker-runtime-XXXXXX", tmp ? tmp : "/tmp");
-    cr_assert_not_null(mkdtemp(directory));
-    dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    cr_assert_geq(dir_fd, 0);
+    scratch_dir_init();
     umask(022);
 }
 
-static void teardown(void) {
-    close(dir_fd);
-    pid_t child = fork();
-    if (child == 0) {
-        execlp("rm", "rm", "-rf", directory, (char *)NULL);
-        _exit(1);
-    }
-    waitpid(child, NULL, 0);
-}
-
-TestSuite(runtime, .init = setup, .fini = teardown);
+TestSuite(runtime, .init = setup, .fini = scratch_dir_deinit);
 
 static const char *below(const char *name) {
     static char path[1024];

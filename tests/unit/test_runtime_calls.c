@@ -12,29 +12,9 @@
 #include "broker/catalog.h"
 #include "broker/memory.h"
 #include "broker/runtime.h"
+#include "scratch_dir.h"
 
-static char directory[256];
-static int dir_fd;
-
-static void setup(void) {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(directory, sizeof directory, "%s/keybroker-calls-XXXXXX", tmp ? tmp : "/tmp");
-    cr_assert_not_null(mkdtemp(directory));
-    dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    cr_assert_geq(dir_fd, 0);
-}
-
-static void teardown(void) {
-    close(dir_fd);
-    pid_t child = fork();
-    if (child == 0) {
-        execlp("rm", "rm", "-rf", directory, (char *)NULL);
-        _exit(1);
-    }
-    waitpid(child, NULL, 0);
-}
-
-TestSuite(runtime_calls, .init = setup, .fini = teardown);
+TestSuite(runtime_calls, .init = scratch_dir_init, .fini = scratch_dir_deinit);
 
 static void empty_the_directory(void) {
     DIR *dir = opendir(directory);
@@ -203,7 +183,7 @@ static struct key_record *keys[20];
 enum { VERSION = 7 };
 
 static void make_records(void) {
-    setup();
+    scratch_dir_init();
     pool = pool_record_new();
     pool->strategy = STRATEGY_PRIORITY;
     pool->default_key_id = 1;
@@ -223,7 +203,7 @@ static void forget_records(void) {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         key_record_unref(keys[i]);
     pool_record_unref(pool);
-    teardown();
+    scratch_dir_deinit();
 }
 
 TestSuite(catalog_calls, .init = make_records, .fini = forget_records);

@@ -4,23 +4,7 @@
 #include "store_internal.h"
 #include "tests/support/steps.h"
 
-static char outside[300]; /* a directory beside the state directory */
-static char backup_path[320];
-
-static void set_up(void) {
-    state_dir_init();
-    snprintf(outside, sizeof(outside), "%s.backups", state_dir.path);
-    snprintf(backup_path, sizeof(backup_path), "%s/b", outside);
-    cr_assert_eq(mkdir(outside, 0700), 0);
-}
-
-static void tear_down(void) {
-    unlink(backup_path);
-    rmdir(outside);
-    state_dir_deinit();
-}
-
-TestSuite(store_backup, .init = set_up, .fini = tear_down);
+TestSuite(store_backup, .init = backup_dirs_init, .fini = backup_dirs_deinit);
 
 static void make_store(void) {
     struct store *store = open_store();
@@ -114,11 +98,11 @@ Test(store_backup, nothing_is_ever_overwritten_nor_written_below_the_state_direc
     snprintf(path, sizeof(path), "%s/copy", state_dir.path);
     cr_expect_eq(back_up(store, path), -EINVAL);
     cr_expect_not_null(strstr(store_error, "outside the state directory"), "%s", store_error);
-    snprintf(link, sizeof(link), "%s/link", outside);
+    snprintf(link, sizeof(link), "%s/link", backup_dir);
     cr_assert_eq(symlink(state_dir.path, link), 0);
     snprintf(path, sizeof(path), "%s/copy", link);
     cr_expect_eq(back_up(store, path), -EINVAL, "nor by a detour");
-    snprintf(path, sizeof(path), "%s/../%s.backups/../%s/copy", outside,
+    snprintf(path, sizeof(path), "%s/../%s.backups/../%s/copy", backup_dir,
              strrchr(state_dir.path, '/') + 1, strrchr(state_dir.path, '/') + 1);
     cr_expect_eq(back_up(store, path), -EINVAL);
     cr_expect_eq(back_up(store, link), -EEXIST, "a link is not followed");
@@ -253,7 +237,7 @@ static bool make_one(void *userdata) {
 
 static bool only_the_backup_lies_there(void) {
     bool only = true;
-    DIR *dir = opendir(outside);
+    DIR *dir = opendir(backup_dir);
     for (struct dirent *entry; dir && (entry = readdir(dir));)
         only &= entry->d_name[0] == '.' || strcmp(entry->d_name, "b") == 0;
     closedir(dir);

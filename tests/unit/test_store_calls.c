@@ -10,24 +10,13 @@
 #include "store_internal.h"
 
 static struct store_options options;
-static char outside[300]; /* a directory beside the state directory */
-static char backup_path[320];
 
 static void set_up(void) {
-    state_dir_init();
+    backup_dirs_init();
     options = (struct store_options){ .state_dir_fd = state_dir.fd };
-    snprintf(outside, sizeof(outside), "%s.backups", state_dir.path);
-    snprintf(backup_path, sizeof(backup_path), "%s/b", outside);
-    cr_assert_eq(mkdir(outside, 0700), 0);
 }
 
-static void tear_down(void) {
-    unlink(backup_path);
-    rmdir(outside);
-    state_dir_deinit();
-}
-
-TestSuite(store_calls, .init = set_up, .fini = tear_down);
+TestSuite(store_calls, .init = set_up, .fini = backup_dirs_deinit);
 
 static void empty_the_directories(void) {
     DIR *directory = opendir(state_dir.path);

@@ -7,6 +7,7 @@ import { command } from './api';
 import { Button } from './button';
 import { EmptyState, Trouble } from './empty';
 import { EventLine } from './event_line';
+import { HeadCell } from './head_cell';
 import { History } from './history';
 import { Icon } from './icons';
 import { useResource } from './resource';
@@ -106,21 +107,11 @@ function EventTable({ events }: { events: BrokerEvent[] }) {
     <div class="table events" role="table" aria-label="Events" aria-rowcount={events.length + 1}>
       <div class="table-head" role="rowgroup">
         <div class="event head" role="row" aria-rowindex={1}>
-          <span class="cell when" role="columnheader">
-            Time
-          </span>
-          <span class="cell where" role="columnheader">
-            Pool and key
-          </span>
-          <span class="cell what" role="columnheader">
-            What
-          </span>
-          <span class="cell reason" role="columnheader">
-            Why
-          </span>
-          <span class="cell who" role="columnheader">
-            Who
-          </span>
+          <HeadCell of="when">Time</HeadCell>
+          <HeadCell of="where">Pool and key</HeadCell>
+          <HeadCell of="what">What</HeadCell>
+          <HeadCell of="reason">Why</HeadCell>
+          <HeadCell of="who">Who</HeadCell>
         </div>
       </div>
       <div

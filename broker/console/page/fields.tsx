@@ -47,6 +47,7 @@ function Frame({ id, label, hint, error, required, children }: FrameProps) {
   );
 }
 
+/* What every control has of its field. */
 function described(id: string, props: { hint?: ComponentChildren; error?: string }) {
   const ids = [props.error && `${id}-error`, props.hint && `${id}-hint`].filter(Boolean);
   return {
@@ -56,24 +57,35 @@ function described(id: string, props: { hint?: ComponentChildren; error?: string
   };
 }
 
+interface Typed {
+  currentTarget: { value: string };
+}
+
+/* What every control that is typed into has. Nothing here is a word to complete or correct. */
+function typed(id: string, props: FieldProps) {
+  return {
+    ...described(id, props),
+    name: props.name,
+    value: props.value,
+    placeholder: props.placeholder,
+    autocomplete: 'off',
+    autocapitalize: 'off',
+    spellcheck: false,
+    'data-autofocus': props.autofocus ? '' : undefined,
+    onInput: (event: Typed) => props.onInput(event.currentTarget.value),
+  } as const;
+}
+
 export function TextField(props: FieldProps & { type?: string; min?: number; max?: number }) {
   const id = useId();
   return (
     <Frame id={id} {...props}>
       <input
-        {...described(id, props)}
-        name={props.name}
         type={(props.type ?? 'text') as 'text'}
         min={props.min}
         max={props.max}
-        value={props.value}
-        placeholder={props.placeholder}
+        {...typed(id, props)}
         disabled={props.disabled}
-        autocomplete="off"
-        autocapitalize="off"
-        spellcheck={false}
-        data-autofocus={props.autofocus ? '' : undefined}
-        onInput={(event) => props.onInput(event.currentTarget.value)}
       />
     </Frame>
   );
@@ -87,16 +99,9 @@ export function SecretField(props: FieldProps) {
     <Frame id={id} {...props}>
       <span class="with-button">
         <input
-          {...described(id, props)}
-          name={props.name}
           type={(shown ? 'text' : 'password') as 'text'}
-          value={props.value}
-          placeholder={props.placeholder}
+          {...typed(id, props)}
           autocomplete="new-password"
-          autocapitalize="off"
-          spellcheck={false}
-          data-autofocus={props.autofocus ? '' : undefined}
-          onInput={(event) => props.onInput(event.currentTarget.value)}
         />
         <Button
           icon="eye"
@@ -114,17 +119,9 @@ export function AreaField(props: FieldProps & { rows?: number; code?: boolean })
   return (
     <Frame id={id} {...props}>
       <textarea
-        {...described(id, props)}
+        {...typed(id, props)}
         class={props.code ? 'code' : ''}
-        name={props.name}
         rows={props.rows ?? 3}
-        value={props.value}
-        placeholder={props.placeholder}
-        autocomplete="off"
-        autocapitalize="off"
-        spellcheck={false}
-        data-autofocus={props.autofocus ? '' : undefined}
-        onInput={(event) => props.onInput(event.currentTarget.value)}
       />
     </Frame>
   );

@@ -6,6 +6,7 @@
 import type { VNode } from 'preact';
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { useDrag } from './drag';
+import { HeadCell } from './head_cell';
 import type { Lift } from './lift';
 import { useStable } from './memo';
 import type { Roster } from './roster';
@@ -31,7 +32,7 @@ function HeadRow({ context, selected, selectAll, whyNotAll, roster }: RowsProps)
   const some = !all && selected.size > 0;
   return (
     <div class="row head" role="row" aria-rowindex={1}>
-      <span class="cell select" role="columnheader">
+      <HeadCell of="select">
         <input
           type="checkbox"
           aria-label="Select all keys"
@@ -41,42 +42,22 @@ function HeadRow({ context, selected, selectAll, whyNotAll, roster }: RowsProps)
           indeterminate={some}
           onClick={() => selectAll(!all)}
         />
-      </span>
-      <span class="cell grip" role="columnheader">
+      </HeadCell>
+      <HeadCell of="grip">
         <span class="unseen">Reorder</span>
-      </span>
-      <span class="cell number" role="columnheader">
-        #
-      </span>
-      <span class="cell name" role="columnheader">
-        Name
-      </span>
-      <span class="cell state" role="columnheader">
-        Status
-      </span>
-      <span class="cell secret" role="columnheader">
-        Key
-      </span>
-      <span class="cell url" role="columnheader">
-        Base URL
-      </span>
-      <span class="cell account" role="columnheader">
-        Account
-      </span>
-      {context.spread && (
-        <span class="cell weight" role="columnheader">
-          Weight
-        </span>
-      )}
-      <span class="cell expiry" role="columnheader">
-        Expires
-      </span>
-      <span class="cell changed" role="columnheader">
-        Last change
-      </span>
-      <span class="cell actions" role="columnheader">
+      </HeadCell>
+      <HeadCell of="number">#</HeadCell>
+      <HeadCell of="name">Name</HeadCell>
+      <HeadCell of="state">Status</HeadCell>
+      <HeadCell of="secret">Key</HeadCell>
+      <HeadCell of="url">Base URL</HeadCell>
+      <HeadCell of="account">Account</HeadCell>
+      {context.spread && <HeadCell of="weight">Weight</HeadCell>}
+      <HeadCell of="expiry">Expires</HeadCell>
+      <HeadCell of="changed">Last change</HeadCell>
+      <HeadCell of="actions">
         <span class="unseen">Actions</span>
-      </span>
+      </HeadCell>
     </div>
   );
 }
