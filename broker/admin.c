@@ -12,6 +12,7 @@
 #include <keybroker_shared/board.h>
 
 #include "errand.h"
+#include "identity.h"
 #include "log.h"
 #include "memory.h"
 #include "runtime.h"
@@ -65,6 +66,10 @@ static bool in_group(int fd, gid_t primary, gid_t wanted) {
     return found;
 }
 
+static bool is_root_or_own(uid_t uid) {
+    return uid == 0 || identity_is_own_user(uid);
+}
+
 /* SO_PEERCRED names who connected; the pid is for the events only, it proves nothing. */
 static enum command_level level_of(const struct admin *admin, int fd, struct actor *ret_actor) {
     struct ucred peer;
@@ -72,7 +77,7 @@ static enum command_level level_of(const struct admin *admin, int fd, struct act
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
         return LEVEL_NONE;
     *ret_actor = (struct actor){ .kind = ACTOR_ADMIN, .uid = peer.uid, .pid = (uint32_t)peer.pid };
-    if (peer.uid == 0 || peer.uid == geteuid() || in_group(fd, peer.gid, admin->admin_gid))
+    if (is_root_or_own(peer.uid) || in_group(fd, peer.gid, admin->admin_gid))
         return LEVEL_CHANGE;
     return in_group(fd, peer.gid, admin->viewer_gid) ? LEVEL_VIEW : LEVEL_NONE;
 }
@@ -83,7 +88,7 @@ static bool has_room(const struct admin *admin, const struct actor *actor,
                      enum command_level level) {
     if (admin->count >= (level == LEVEL_CHANGE ? SESSIONS_MAX : SESSIONS_OF_VIEWERS))
         return false;
-    if (actor->uid == 0 || actor->uid == geteuid())
+    if (is_root_or_own(actor->uid))
         return true;
     unsigned own = 0;
     for (const struct session *session = admin->sessions; session; session = session->next)
@@ -163,10 +168,18 @@ static int start_listening(struct admin *admin) {
 }
 
 static int find_group(const char *option, const char *name, gid_t *ret_gid) {
-    if (runtime_find_group(name ? name : "", ret_gid))
-        return 0;
-    log_error("--%s: there is no group %s", option, name);
-    return -ENOENT;
+    int error = identity_find_group(name ? name : "", ret_gid);
+    if (error == -ENOENT)
+        log_error("--%s: there is no group %s", option, name);
+    else if (error)
+        log_error("--%s: group %s can't be looked up: %s", option, name, strerror(-error));
+    else if (name && !identity_group_is_known(*ret_gid)) {
+        log_error("--%s: in this user namespace group %s is everybody whose group is not mapped: "
+                  "name another",
+                  option, name);
+        error = -EINVAL;
+    }
+    return error;
 }
 
 int admin_open(struct admin **ret_admin, struct server *server) {

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "keyconfig.h"
-#include "runtime.h"
 #include "server.h"
 
 static int read_strategy(const char *text, uint32_t *ret, struct refusal *refusal) {
@@ -18,10 +17,7 @@ static int read_strategy(const char *text, uint32_t *ret, struct refusal *refusa
 
 static int check_group(const char *group, struct refusal *refusal) {
     gid_t gid;
-    if (!group || runtime_find_group(group, &gid))
-        return 0;
-    return refuse(refusal, REFUSED_NOT_FOUND, "no-such-group", "group",
-                  "this host has no group %.64s", group);
+    return group ? server_find_group(group, &gid, refusal) : 0;
 }
 
 static int read_spec(struct request *request, struct pool_spec *spec, struct refusal *refusal) {

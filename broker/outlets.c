@@ -12,11 +12,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "identity.h"
 #include "log.h"
 #include "memory.h"
 #include "runtime.h"
+
+int server_find_group(const char *group, gid_t *ret_gid, struct refusal *refusal) {
+    int error = identity_find_group(group, ret_gid);
+    if (error == -ENOENT)
+        return refuse(refusal, REFUSED_NOT_FOUND, "no-such-group", "group",
+                      "this host has no group %.64s", group);
+    if (error)
+        return refuse(refusal, REFUSED_UNAVAILABLE, "group-lookup-failed", "group",
+                      "group %.64s can't be looked up now: %s", group, strerror(-error));
+    return 0;
+}
 
 int server_open_outlet(struct server *server, const struct model_pool *pool,
                        struct refusal *refusal) {
@@ -27,9 +40,9 @@ int server_open_outlet(struct server *server, const struct model_pool *pool,
         if (strcmp(outlet->name, record->name) == 0)
             return refuse(refusal, REFUSED_UNAVAILABLE, "still-deleting", "POOL",
                           "a pool of that name is still being deleted: try again");
-    if (!runtime_find_group(record->group, &gid))
-        return refuse(refusal, REFUSED_NOT_FOUND, "no-such-group", "group",
-                      "this host has no group %.64s", record->group);
+    int code = server_find_group(record->group, &gid, refusal);
+    if (code)
+        return code;
     struct outlet *outlet = mem_alloc(sizeof *outlet);
     uint64_t generation;
     int error = outlet_open(outlet, server, record, gid, &generation);
@@ -67,9 +80,9 @@ int server_regroup_outlet(struct server *server, const struct model_pool *pool, 
                           struct refusal *refusal) {
     struct outlet *outlet = map_get(&server->outlets, pool->record->id);
     gid_t gid;
-    if (!outlet || !runtime_find_group(group, &gid))
-        return refuse(refusal, REFUSED_NOT_FOUND, "no-such-group", "group",
-                      "this host has no group %.64s", group);
+    int code = server_find_group(group, &gid, refusal);
+    if (code || !outlet)
+        return code;
     if (gid == (gid_t)-1)
         gid = getegid();
     int error = outlet_regroup(outlet, gid);
@@ -135,17 +148,31 @@ static void remove_orphans(struct server *server, uint64_t *floor) {
     closedir(dir);
 }
 
+/* At start a pool is opened to its workers even if its group can't be told: a group that is gone
+ * has none, but a look-up that failed must not take them their keys. */
+static gid_t find_group_at_start(const struct server *server, const struct pool_record *pool) {
+    gid_t gid;
+    struct stat dir;
+    int error = identity_find_group(pool->group, &gid);
+    if (!error)
+        return gid;
+    if (error == -ENOENT) {
+        log_error("pool %s: this host has no group %s any more; only the broker's own user may use "
+                  "the pool",
+                  pool->name, pool->group);
+        return getegid();
+    }
+    log_error("pool %s: group %s can't be looked up (%s): its directory stays as it is", pool->name,
+              pool->group, strerror(-error));
+    bool there = fstatat(server->pools_fd, pool->name, &dir, AT_SYMLINK_NOFOLLOW) == 0;
+    return there ? dir.st_gid : getegid();
+}
+
 int server_open_outlets(struct server *server, uint64_t *ret_floor) {
     uint64_t floor = 0;
     size_t i = 0;
     for (const struct model_pool *pool; (pool = map_next(&server->model->pools, &i));) {
-        gid_t gid;
-        if (!runtime_find_group(pool->record->group, &gid)) {
-            log_error("pool %s: this host has no group %s any more; only the broker's own user "
-                      "may use the pool",
-                      pool->record->name, pool->record->group);
-            gid = getegid();
-        }
+        gid_t gid = find_group_at_start(server, pool->record);
         struct outlet *outlet = mem_alloc(sizeof *outlet);
         uint64_t generation = 0;
         int error = outlet_open(outlet, server, pool->record, gid, &generation);

@@ -3,10 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <limits.h>
 #include <linux/magic.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,23 +151,4 @@ int runtime_listen(int dir_fd, const char *name, int type, mode_t mode, gid_t gi
         return error;
     }
     return fd;
-}
-
-bool runtime_find_group(const char *name, gid_t *ret_gid) {
-    if (!name[0]) {
-        *ret_gid = (gid_t)-1;
-        return true;
-    }
-    char *end;
-    unsigned long number = strtoul(name, &end, 10);
-    if (name[0] >= '0' && name[0] <= '9' && !*end && number < UINT32_MAX) {
-        *ret_gid = (gid_t)number;
-        return true;
-    }
-    char buffer[16384];
-    struct group entry, *found = NULL;
-    if (getgrnam_r(name, &entry, buffer, sizeof buffer, &found) || !found)
-        return false;
-    *ret_gid = found->gr_gid;
-    return true;
 }

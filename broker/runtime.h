@@ -32,7 +32,4 @@ int runtime_share_file(int fd, int dir_fd, mode_t mode);
  * SOCK_SEQPACKET. Descriptor or -errno. */
 int runtime_listen(int dir_fd, const char *name, int type, mode_t mode, gid_t gid);
 
-/* A group's id by name or number; false = no such group. "" = (gid_t)-1. */
-bool runtime_find_group(const char *name, gid_t *ret_gid);
-
 #endif

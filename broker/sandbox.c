@@ -14,7 +14,6 @@
 #include "sandbox.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <linux/io_uring.h>
 #include <sched.h>
@@ -30,6 +29,7 @@
 
 #include <seccomp.h>
 
+#include "identity.h"
 #include "memory.h"
 
 /* Numbers that this architecture does not have (open on arm64) are negative, and passed over. */
@@ -215,9 +215,8 @@ extern void __sanitizer_print_stack_trace(void) __attribute__((weak));
 
 /* All of nsswitch.conf's modules for groups are loaded by a look-up that none can answer. */
 static void load_lookups(void) {
-    char buffer[4096];
-    struct group entry, *found;
-    getgrnam_r("keybroker:no-such-group", &entry, buffer, sizeof buffer, &found);
+    gid_t gid;
+    identity_find_group("keybroker:no-such-group", &gid);
 }
 
 static int make_filter(void) {

@@ -122,6 +122,8 @@ int server_open_outlets(struct server *server, uint64_t *ret_floor);
 /* Is there a pool in the runtime directory that a broker has published? Beside a new store that
  * means that the store is the wrong one, or gone: its workers' keys must not be taken from them. */
 bool server_has_foreign_pools(const struct server *server);
+/* A pool's group by name or number, "" = (gid_t)-1; 0 or a refusal. May block. */
+int server_find_group(const char *group, gid_t *ret_gid, struct refusal *refusal);
 /* A pool's directory, board and report socket; 0 or a refusal. Undone by server_close_outlet. */
 int server_open_outlet(struct server *server, const struct model_pool *pool,
                        struct refusal *refusal);

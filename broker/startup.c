@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "admin.h"
+#include "identity.h"
 #include "log.h"
 #include "memory.h"
 #include "notify.h"
@@ -222,6 +223,15 @@ static void be_prompt(void) {
     syscall(SYS_sched_setattr, 0, &scheduling, 0);
 }
 
+/* Where its uid stands for strangers too, it is no proof of being the broker's own user. */
+static void warn_of_shared_uid(void) {
+    uid_t uid = geteuid();
+    if (uid && !identity_is_own_user(uid))
+        log_warning("in this user namespace uid %u is everybody who is not mapped: only root and "
+                    "--admin-group may change pools. Run the broker as another user",
+                    uid);
+}
+
 static int drop_privileges(void) {
     int error = sandbox_drop_privileges();
     if (error)
@@ -341,6 +351,7 @@ int server_start(struct server *server) {
         log_error("not started: %s", strerror(-error));
     if (error)
         return error;
+    warn_of_shared_uid();
     be_prompt();
     enter_sandbox();
     log_info("serving %zu pools with %zu keys, start %llu, %s loop", server->model->pools.count,

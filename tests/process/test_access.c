@@ -5,9 +5,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +18,7 @@
 #include <criterion/criterion.h>
 #include <keybroker.h>
 
+#include "tests/support/own_groups.h"
 #include "tests/support/peer.h"
 #include "tests/support/program.h"
 
@@ -176,6 +180,92 @@ TEST_BOTH_LOOPS(access, a_group_that_the_broker_may_not_give_files_to_is_refused
     cr_assert_eq(peer_ask(peer, "set pool main group=%d", WORKERS)->code, 409);
     struct peer *owner = peer_open_as(b, &nobody); /* the daemon's own user */
     peer_must(owner, "disable key main key1");
+}
+
+/* ---- groups of directories ---- */
+
+TEST_BOTH_LOOPS(access, a_group_of_2000_members_works_as_any_other) {
+    if (!own_groups(scene_disk(), WORKERS, 2000))
+        cr_skip_test("needs root and a mount namespace");
+    broker_start(b, "--admin-group=big", "--viewer-group=small", NULL);
+    peer_must_with(peer_open(b), CANARY, "add pool main vendor=openai group=big");
+    peer_must(peer_open(b), "set pool main group=small");
+    peer_must(peer_open(b), "set pool main group=big");
+    const char *pool = scene_text("%s/pools/main", b->runtime_dir);
+    struct stat status;
+    cr_assert_eq(stat(pool, &status), 0);
+    cr_assert_eq(status.st_gid, WORKERS);
+}
+
+TEST_BOTH_LOOPS(access, a_look_up_that_fails_at_a_start_takes_no_keys_from_workers) {
+    if (!own_groups(scene_disk(), WORKERS, 2))
+        cr_skip_test("needs root and a mount namespace");
+    broker_start(b, NULL);
+    peer_must_with(peer_open(b), CANARY, "add pool main vendor=openai group=small");
+    cr_assert_eq(broker_stop(b), 0);
+    cr_assert(own_groups(scene_disk(), WORKERS, 1300000), "a line that is too long to be read");
+    broker_restart(b);
+    struct stat status;
+    cr_assert_eq(stat(scene_text("%s/pools/main", b->runtime_dir), &status), 0);
+    cr_assert_eq(status.st_gid, WORKERS + 1);
+    cr_assert(broker_log_has(b, "group small can't be looked up"));
+    struct answer *refused = peer_ask(peer_open(b), "set pool main group=big");
+    cr_assert_eq(refused->code, 503, "%s", refused->status);
+}
+
+/* ---- user namespaces ---- */
+
+enum { MAPPED = 60050, STRANGER = 60051 };
+
+static void write_text(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, text, strlen(text)) < 0)
+        dprintf(STDERR_FILENO, "%s: %s\n", path, strerror(errno));
+    close(fd);
+}
+
+/* `USER nobody` in a container whose namespace maps that user and its group, and nobody else. */
+static void become_nobody_in_a_namespace(void) {
+    if (setgroups(0, NULL) < 0 || setresgid(MAPPED, MAPPED, MAPPED) < 0 ||
+        setresuid(MAPPED, MAPPED, MAPPED) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0 ||
+        unshare(CLONE_NEWUSER) < 0)
+        dprintf(STDERR_FILENO, "namespace: %s\n", strerror(errno));
+    write_text("/proc/self/setgroups", "deny");
+    write_text("/proc/self/gid_map", scene_text("%d %d 1", ADMINS, MAPPED));
+    write_text("/proc/self/uid_map", scene_text("%d %d 1", NOBODY, MAPPED));
+}
+
+static bool may_make_namespaces(void) {
+    int status;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(setresuid(MAPPED, MAPPED, MAPPED) < 0 || unshare(CLONE_NEWUSER) < 0);
+    return waitpid(child, &status, 0) == child && status == 0;
+}
+
+TEST_BOTH_LOOPS(access, strangers_who_show_as_the_brokers_own_uid_are_strangers) {
+    if (!may_make_namespaces())
+        cr_skip_test("needs root and user namespaces");
+    cr_assert_eq(chown(b->state_dir, MAPPED, MAPPED) | chown(b->runtime_dir, MAPPED, MAPPED), 0);
+    b->prepare = become_nobody_in_a_namespace;
+    broker_start(b, "--admin-group=54321", NULL);
+    cr_assert(broker_log_has(b, "uid 65534 is everybody who is not mapped"));
+    struct peer_identity stranger = { .uid = STRANGER, .gid = STRANGER };
+    struct peer *peer = peer_open_as(b, &stranger);
+    peer_send(peer, "show info");
+    cr_assert_eq(peer_read(peer)->code, 403);
+    struct peer_identity member = { .uid = STRANGER, .gid = MAPPED };
+    peer_must_with(peer_open_as(b, &member), CANARY, "add pool main vendor=openai");
+}
+
+TEST_BOTH_LOOPS(access, a_group_that_stands_for_strangers_is_no_admin_group) {
+    if (!may_make_namespaces())
+        cr_skip_test("needs root and user namespaces");
+    cr_assert_eq(chown(b->state_dir, MAPPED, MAPPED) | chown(b->runtime_dir, MAPPED, MAPPED), 0);
+    b->prepare = become_nobody_in_a_namespace;
+    broker_spawn(b, "--admin-group=65534", NULL);
+    cr_assert_eq(broker_wait_exit(b), 1);
+    cr_assert(broker_log_has(b, "name another"));
 }
 
 /* ---- files ---- */

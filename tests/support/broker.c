@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,6 +57,7 @@ static void listen_for_notices(struct broker *broker) {
     if (broker->notify_fd < 0 ||
         bind(broker->notify_fd, (struct sockaddr *)&address, sizeof address) < 0)
         scene_fail("notify socket %s: %s", broker->notify_path, strerror(errno));
+    chmod(broker->notify_path, 0666); /* whoever the broker becomes */
 }
 
 static void set_environment(const struct broker *broker) {
@@ -83,12 +85,15 @@ static void run(const struct broker *broker, const char *program, pid_t parent) 
     argv[count] = NULL;
     scene_become_child(parent);
     set_environment(broker);
+    int image = open(program, O_PATH | O_CLOEXEC); /* where it lies may be out of reach later */
     int log = open(broker->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     dup2(nothing, STDIN_FILENO);
     dup2(log, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
-    execv(program, (char *const *)(uintptr_t)argv);
+    if (broker->prepare)
+        broker->prepare();
+    fexecve(image, (char *const *)(uintptr_t)argv, environ);
     dprintf(STDERR_FILENO, "cannot run %s: %s\n", program, strerror(errno));
     _exit(127);
 }

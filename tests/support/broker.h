@@ -23,6 +23,9 @@ struct broker {
     const char *log_path;    /* of all starts, one after the other */
     const char *notify_path;
     const char *const *environment; /* "NAME=VALUE" …, NULL; set before a start */
+    /* Called in the child before it becomes the broker, NULL = nothing: to be somebody else, say.
+     */
+    void (*prepare)(void);
     const char *arguments[BROKER_ARGUMENTS_MAX + 1]; /* of the last start, for broker_restart */
     int notify_fd;
     pid_t pid;     /* 0 = not running */

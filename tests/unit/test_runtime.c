@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -253,28 +252,4 @@ Test(runtime, a_directory_with_a_long_name_has_sockets_all_the_same) {
 Test(runtime, what_stands_in_a_sockets_way_is_said) {
     cr_assert_eq(mkdirat(dir_fd, "admin.sock", 0700), 0);
     cr_assert_lt(runtime_listen(dir_fd, "admin.sock", SOCK_STREAM, 0666, (gid_t)-1), 0);
-}
-
-/* ---- groups ---- */
-
-Test(runtime, a_group_is_found_by_name_or_number) {
-    gid_t gid = 77;
-    struct group *root = getgrgid(0);
-    cr_assert_not_null(root);
-    cr_assert(runtime_find_group(root->gr_name, &gid));
-    cr_assert_eq(gid, 0);
-    cr_assert(runtime_find_group("12345", &gid));
-    cr_assert_eq(gid, 12345);
-    cr_assert(runtime_find_group("", &gid));
-    cr_assert_eq(gid, (gid_t)-1);
-}
-
-Test(runtime, what_is_no_group_is_said_and_nothing_is_touched) {
-    const char *const NONE[] = { "no-such-group-here",  "12x", "-1", " 1", "4294967295",
-                                 "99999999999999999999" };
-    for (size_t i = 0; i < sizeof NONE / sizeof *NONE; i++) {
-        gid_t gid = 77;
-        cr_assert_not(runtime_find_group(NONE[i], &gid), "%s", NONE[i]);
-        cr_assert_eq(gid, 77);
-    }
 }
