@@ -1,7 +1,7 @@
 /*
  * The report message: what a worker tells the broker over report.sock (SOCK_SEQPACKET, one message
  * = one packet, no answer; the answer is what happens on the board). client/report.c sends,
- * broker/reports.c receives and trusts nothing in it.
+ * broker/outlet.c receives and trusts nothing in it.
  */
 #ifndef KEYBROKER_SHARED_REPORT_H
 #define KEYBROKER_SHARED_REPORT_H
