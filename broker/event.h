@@ -9,12 +9,22 @@
 
 #include "record.h"
 
+enum { ACTOR_NAME_MAX = 64 }; /* bytes with NUL */
+
+/* What people call an actor; "" = not known. It may be whatever the process likes and is of no
+ * authority. */
+struct actor_names {
+    char user[ACTOR_NAME_MAX];
+    char program[ACTOR_NAME_MAX]; /* its unit, else the name of its program */
+};
+
 /* Who caused a change, as far as the kernel vouches for it. */
 enum actor_kind { ACTOR_BROKER = 0, ACTOR_ADMIN = 1, ACTOR_REPORT = 2 };
 struct actor {
     uint32_t kind; /* enum actor_kind */
     uint32_t uid;
     uint32_t pid;
+    const struct actor_names *names; /* borrowed from its connection; NULL = not known */
 };
 
 enum event_kind {
@@ -29,8 +39,13 @@ enum event_kind {
     EVENT_ORDER_KEYS,
     EVENT_IMPORT,
     EVENT_EXPIRED,
-    EVENT_REPORT, /* a report worth knowing of that changed nothing (PERMISSION) */
-    EVENT_GUARD,  /* the mass-failure guard went on or off */
+    EVENT_REPORT,   /* a report worth knowing of that changed nothing (PERMISSION) */
+    EVENT_GUARD,    /* the mass-failure guard went on or off */
+    EVENT_FAILOVER, /* the pool uses to_key now, because of what happened to key */
+    /* What changes nothing, and that somebody may have to answer for: */
+    EVENT_EXPORT, /* with secrets */
+    EVENT_BACKUP,
+    EVENT_ROTATE,
     EVENT_KIND_COUNT
 };
 
@@ -45,9 +60,12 @@ struct event {
     uint32_t to;
     uint32_t outcome;     /* kb_outcome; 0 = none */
     uint32_t http_status; /* 0 = none */
-    struct actor actor;
+    uint32_t count;       /* how often it happened; 0 = once */
+    struct actor actor;   /* its names are those below */
+    struct actor_names names;
     char pool[POOL_NAME_MAX + 1];
     char key[NAME_MAX_CHARS * 4 + 1];
+    char to_key[NAME_MAX_CHARS * 4 + 1]; /* "" = none */
     char vendor_code[CODE_MAX];
     char reason[REASON_MAX];
 };

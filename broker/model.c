@@ -388,7 +388,11 @@ struct event model_event(const struct cause *cause, uint32_t kind, const struct 
                            .pool_id = pool->record->id,
                            .key_id = key ? key->record->id : 0,
                            .kind = kind,
+                           .count = 1,
                            .actor = cause->actor };
+    if (cause->actor.names)
+        event.names = *cause->actor.names;
+    event.actor.names = NULL; /* the connection may be gone before the event is shown */
     model_copy_text(event.pool, sizeof event.pool, pool->record->name);
     if (key)
         model_copy_text(event.key, sizeof event.key, key->record->name);

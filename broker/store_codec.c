@@ -12,8 +12,9 @@
 
 #include "memory.h"
 
-/* Of every record, but for pools, which got rules and a guard in version 2. */
-enum { CODEC_VERSION = 1, POOL_VERSION = 2, STATE_REPORTS = 9 };
+/* Of every record, but for pools, which got rules and a guard in version 2, and events, which got
+ * names, a count and the key that came next. */
+enum { CODEC_VERSION = 1, POOL_VERSION = 2, EVENT_VERSION = 2, STATE_REPORTS = 9 };
 _Static_assert(sizeof(((struct key_state *)0)->reports) == STATE_REPORTS * sizeof(uint64_t),
                "a new outcome needs a new version of the state's encoding");
 
@@ -307,7 +308,7 @@ bool store_decode_state(const void *bytes, size_t length, struct key_state *ret_
 /* ---- events ---- */
 
 void store_encode_event(struct store_buffer *buffer, const struct event *event) {
-    start_record(buffer);
+    start_version(buffer, EVENT_VERSION);
     put_u64(buffer, event->seq);
     put_i64(buffer, event->time_ms);
     put_u64(buffer, event->pool_id);
@@ -324,10 +325,15 @@ void store_encode_event(struct store_buffer *buffer, const struct event *event) 
     put_string(buffer, event->key);
     put_string(buffer, event->vendor_code);
     put_string(buffer, event->reason);
+    put_u32(buffer, event->count);
+    put_string(buffer, event->to_key);
+    put_string(buffer, event->names.user);
+    put_string(buffer, event->names.program);
 }
 
 bool store_decode_event(const void *bytes, size_t length, struct event *ret_event) {
-    struct cursor cursor = open_record(bytes, length);
+    uint64_t version;
+    struct cursor cursor = open_version(bytes, length, EVENT_VERSION, &version);
     struct event event = { 0 };
     event.seq = get_u64(&cursor);
     event.time_ms = get_i64(&cursor);
@@ -345,6 +351,12 @@ bool store_decode_event(const void *bytes, size_t length, struct event *ret_even
     get_text(&cursor, event.key, sizeof(event.key));
     get_text(&cursor, event.vendor_code, sizeof(event.vendor_code));
     get_text(&cursor, event.reason, sizeof(event.reason));
+    if (version >= 2) {
+        event.count = get_u32(&cursor);
+        get_text(&cursor, event.to_key, sizeof(event.to_key));
+        get_text(&cursor, event.names.user, sizeof(event.names.user));
+        get_text(&cursor, event.names.program, sizeof(event.names.program));
+    }
     if (!is_whole(&cursor))
         return false;
     *ret_event = event;

@@ -330,11 +330,12 @@ static UNUSED bool states_equal(const struct key_state *a, const struct key_stat
 static UNUSED bool events_equal(const struct event *a, const struct event *b) {
     return a->seq == b->seq && a->time_ms == b->time_ms && a->pool_id == b->pool_id &&
            a->key_id == b->key_id && a->kind == b->kind && a->from == b->from && a->to == b->to &&
-           a->outcome == b->outcome && a->http_status == b->http_status &&
-           a->actor.kind == b->actor.kind && a->actor.uid == b->actor.uid &&
-           a->actor.pid == b->actor.pid && strcmp(a->pool, b->pool) == 0 &&
-           strcmp(a->key, b->key) == 0 && strcmp(a->vendor_code, b->vendor_code) == 0 &&
-           strcmp(a->reason, b->reason) == 0;
+           a->outcome == b->outcome && a->http_status == b->http_status && a->count == b->count &&
+           strcmp(a->to_key, b->to_key) == 0 && strcmp(a->names.user, b->names.user) == 0 &&
+           strcmp(a->names.program, b->names.program) == 0 && a->actor.kind == b->actor.kind &&
+           a->actor.uid == b->actor.uid && a->actor.pid == b->actor.pid &&
+           strcmp(a->pool, b->pool) == 0 && strcmp(a->key, b->key) == 0 &&
+           strcmp(a->vendor_code, b->vendor_code) == 0 && strcmp(a->reason, b->reason) == 0;
 }
 
 #endif

@@ -173,6 +173,17 @@ Test(store_codec, a_pool_of_version_1_has_neither_rules_nor_guard) {
     pool_record_unref(old);
 }
 
+Test(store_codec, an_event_of_version_1_has_no_names_count_and_next_key) {
+    struct event event = new_event(3, 4), old;
+    event.count = 0;
+    event.to_key[0] = event.names.user[0] = event.names.program[0] = '\0';
+    store_encode_event(&buffer, &event);
+    buffer.data[0] = 1;
+    cr_expect_not(store_decode_event(buffer.data, buffer.length, &old), "it ended with the reason");
+    cr_assert(store_decode_event(buffer.data, buffer.length - 4 - 3 * 5, &old));
+    cr_expect(events_equal(&event, &old));
+}
+
 Test(store_codec, a_nul_inside_a_string_is_refused) {
     encode_kind(1);
     unsigned char *secret = memmem(buffer.data, buffer.length, "sk-", 3);
