@@ -210,17 +210,26 @@ void session_watch_heartbeat(struct session *session, uint64_t last_event, int64
     push_watch(session);
 }
 
+/* Events between the one that comes next and `seq` are not kept any more. */
+static void tell_gap(struct session *session, uint64_t seq) {
+    if (seq <= session->watch.next)
+        return;
+    watch_line(session, json_pack("{s:s, s:I, s:I}", "type", "gap", "from",
+                                  (json_int_t)session->watch.next, "to", (json_int_t)seq - 1));
+    session->watch.next = seq;
+}
+
 void session_watch_answer(struct session *session, const struct event *events, int count,
                           uint64_t oldest, uint64_t newest) {
     session->watch.asking = NULL;
-    if (count >= 0 && oldest > session->watch.next) {
-        watch_line(session,
-                   json_pack("{s:s, s:I, s:I}", "type", "gap", "from",
-                             (json_int_t)session->watch.next, "to", (json_int_t)oldest - 1));
-        session->watch.next = oldest;
-    }
-    for (int i = 0; i < count; i++)
+    if (count >= 0)
+        tell_gap(session, oldest);
+    for (int i = 0; i < count; i++) {
+        tell_gap(session, events[i].seq);
         write_event(session, &events[i]);
+    }
+    if (count >= 0 && count < WATCH_BATCH)
+        tell_gap(session, newest + 1);
     /* Groups and queries come back in order: what was committed after this answer has yet to
      * arrive. */
     session->watch.stuck = count < 0;

@@ -95,6 +95,11 @@ int store_open_file(struct store *store, const char *file,
             return rc;
         }
     }
+    if (store->tables[TABLE_RINGS] == STORE_NO_TABLE) {
+        snprintf(error, 256,
+                 STORE_FILE " lacks a table; nothing was changed: restore it from a backup");
+        return -EUCLEAN;
+    }
     rc = store_master_settle(store, by_next);
     if (rc == -EINPROGRESS)
         rc = 0;
@@ -141,6 +146,7 @@ struct store *store_close(struct store *store) {
         store_env_close(store);
         vault_free(store->vault);
         store_buffer_deinit(&store->plain);
+        store_rings_deinit(store);
         free(store->group);
         free(store->master_key_file);
         free(store);
@@ -201,12 +207,6 @@ static int apply_state(struct store *store, const struct change *change) {
     return store_put(store, TABLE_STATES, change->pool_id, change->key_id);
 }
 
-static int apply_event(struct store *store, struct event *event) {
-    event->seq = ++store->staged.last_event;
-    store_encode_event(&store->plain, event);
-    return store_put(store, TABLE_EVENTS, event->seq, 0);
-}
-
 static int apply_change(struct store *store, const struct change *change) {
     switch (change->kind) {
     case CHANGE_POOL:
@@ -218,7 +218,7 @@ static int apply_change(struct store *store, const struct change *change) {
     case CHANGE_STATE:
         return apply_state(store, change);
     case CHANGE_EVENT:
-        return apply_event(store, change->event);
+        return store_put_event(store, change->event);
     case CHANGE_HAPPENED: /* stored as a state and an event, never as itself */
         break;
     }
@@ -246,6 +246,8 @@ static size_t estimate(const struct changeset *set) {
         else if (change->kind == CHANGE_RANK)
             plain = 16;
         bytes += store_record_bytes(plain);
+        if (change->kind == CHANGE_EVENT)
+            bytes += store_record_bytes(16); /* its place in its ring */
     }
     return bytes;
 }
@@ -297,31 +299,8 @@ int store_apply(struct store *store, struct changeset *set) {
     return store_errno(rc);
 }
 
-static int trim_events(struct store *store) {
-    if (store->staged.last_event <= store->events_kept)
-        return 0;
-    unsigned char first_kept[16];
-    MDB_val first = { .mv_data = first_kept };
-    first.mv_size = store_record_key(
-        TABLE_EVENTS, store->staged.last_event - store->events_kept + 1, 0, first_kept);
-
-    MDB_cursor *cursor;
-    MDB_val key, value;
-    int rc = mdb_cursor_open(store->txn, store->tables[TABLE_EVENTS], &cursor);
-    if (rc != 0)
-        return rc;
-    while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST)) == 0 &&
-           mdb_cmp(store->txn, store->tables[TABLE_EVENTS], &key, &first) < 0) {
-        rc = mdb_cursor_del(cursor, 0);
-        if (rc != 0)
-            break;
-    }
-    mdb_cursor_close(cursor);
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
 static int finish_group(struct store *store, uint64_t next_id) {
-    int rc = trim_events(store);
+    int rc = store_trim_events(store);
     store->staged.next_id = next_id;
     store->staged.groups++;
     return rc == 0 ? store_put_counters(store) : rc;

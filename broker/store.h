@@ -12,7 +12,7 @@
  * is sparse and as long as the map (store_size_bytes tells what is used).
  *
  * Tables: meta (format version, wrapped data key, start counter, next id, event sequence, boot id),
- * pools, keys, ranks, states, events.
+ * pools, keys, ranks, states, events, rings (whose share of the events each belongs to).
  */
 #ifndef BROKER_STORE_H
 #define BROKER_STORE_H
@@ -25,7 +25,7 @@
 #include "event.h"
 #include "record.h"
 
-enum { STORE_FORMAT = 2, STORE_EVENTS_DEFAULT = 100000 };
+enum { STORE_FORMAT = 3, STORE_EVENTS_DEFAULT = 100000 };
 
 struct store;
 
@@ -39,7 +39,8 @@ struct store_options {
     int state_dir_fd;            /* mode 0700, locked by the caller, open as long as the store */
     const char *master_key_file; /* NULL: $CREDENTIALS_DIRECTORY/master.key, else master.key in the
                                     state dir */
-    uint64_t events_kept;        /* 0 = STORE_EVENTS_DEFAULT */
+    uint64_t events_kept;        /* 0 = STORE_EVENTS_DEFAULT; half of them for operators, the rest
+                                    shared by the pools */
     const struct store_faults *faults; /* NULL = none */
 };
 
@@ -99,8 +100,8 @@ int store_load(struct store *store, const struct store_loader *loader, uint64_t 
 
 /*
  * One group: begin, apply any number of changesets in order, then commit (durable when it returns
- * 0) or abort. Events in the changesets are given their sequence numbers in place; older ones are
- * trimmed in the same transaction. `next_id` is stored with the group. The changes must stay as
+ * 0) or abort. Events in the changesets are given their sequence numbers in place; too many ones
+ * are trimmed in the same transaction. `next_id` is stored with the group. The changes must stay as
  * they are until the group is committed or aborted: it may have to be applied again in a larger
  * map. Any failure (-errno) aborts the group; after a failed commit the environment is closed and
  * every call but store_reopen, store_is_broken and store_close fails -EIO.
@@ -117,7 +118,8 @@ bool store_is_broken(const struct store *store);
 int store_reopen(struct store *store);
 
 /* Events seq > `after`, oldest first, at most `limit`, into a new array. *ret_oldest: the oldest
- * kept (a gap if it is > after + 1), *ret_last: the newest. Count or -errno. */
+ * kept, *ret_last: the newest. Of those between, the sequence numbers of pools with many events may
+ * be missing: every pool and the operators have a share of what is kept. Count or -errno. */
 int store_events(struct store *store, uint64_t after, size_t limit, struct event **ret_events,
                  uint64_t *ret_oldest, uint64_t *ret_last);
 

@@ -45,11 +45,15 @@ int store_errno(int rc) {
 /* ---- the environment ---- */
 
 static int open_tables(struct store *store, MDB_txn *txn, unsigned flags) {
-    static const char *const NAMES[TABLE_COUNT] = { "meta",  "pools",  "keys",
-                                                    "ranks", "states", "events" };
+    static const char *const NAMES[TABLE_COUNT] = { "meta",   "pools",  "keys",          "ranks",
+                                                    "states", "events", STORE_RINGS_NAME };
     int rc = 0;
+    for (size_t i = 0; i < TABLE_COUNT; i++)
+        store->tables[i] = STORE_NO_TABLE;
     for (size_t i = 0; rc == 0 && i < TABLE_COUNT; i++)
         rc = mdb_dbi_open(txn, NAMES[i], flags, &store->tables[i]);
+    if (rc == MDB_NOTFOUND && store->tables[TABLE_EVENTS] != STORE_NO_TABLE)
+        rc = 0; /* an older store has no rings: its format says so, and its migration makes them */
     return rc;
 }
 
@@ -91,6 +95,7 @@ static void note_size(struct store *store) {
  */
 int store_env_open(struct store *store, const char *file, bool create) {
     assert(!store->env);
+    store_rings_forget(store);
     char path[64];
     snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", store->dir_fd, file);
     size_t map_bytes = MAP_FIRST_BYTES;
@@ -183,6 +188,8 @@ int store_txn_begin(struct store *store, size_t bytes) {
 void store_txn_abort(struct store *store) {
     if (store->txn)
         mdb_txn_abort(store->txn);
+    if (store->txn)
+        store_rings_forget(store);
     store->txn = NULL;
 }
 
@@ -215,9 +222,11 @@ int store_txn_commit(struct store *store) {
     if (rc == 0) {
         store->committed = store->staged;
         note_size(store);
-    } else if (rc != MDB_MAP_FULL) {
-        store_env_close(store);
+        return 0;
     }
+    store_rings_forget(store);
+    if (rc != MDB_MAP_FULL)
+        store_env_close(store);
     return rc;
 }
 

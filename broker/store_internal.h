@@ -7,19 +7,21 @@
  *   store_meta.c    the store's own records: making a store, format and migrations, starts
  *   store_master.c  where the master key is, and how another one takes its place
  *   store_load.c    reading: everything at start, events later
+ *   store_rings.c   which events are kept
  *   store_backup.c  a copy of everything, and bringing it back
  *   store.c         opening, groups, reopening
  *
  * On disk: LMDB keys are fixed-width big-endian numbers (meta: item; pools: pool id; keys, ranks
- * and states: pool id, key id; events: sequence number). A value is its version (64 bits,
- * little-endian, from one counter for the whole store) and the sealed bytes of store_codec.h; the
- * vault's label is table, both numbers and version. In meta, format (32 bits), data key (wrapped by
- * the master key) and next key (its origin, and the data key wrapped by another master key) stand
- * as they are: they must be readable before anything can be unsealed.
+ * and states: pool id, key id; events: sequence number; rings: ring, number in it). A value is its
+ * version (64 bits, little-endian, from one counter for the whole store) and the sealed bytes of
+ * store_codec.h; the vault's label is table, both numbers and version. In meta, format (32 bits),
+ * data key (wrapped by the master key) and next key (its origin, and the data key wrapped by
+ * another master key) stand as they are: they must be readable before anything can be unsealed.
  */
 #ifndef BROKER_STORE_INTERNAL_H
 #define BROKER_STORE_INTERNAL_H
 
+#include <limits.h>
 #include <stdatomic.h>
 
 #include <lmdb.h>
@@ -39,8 +41,12 @@ enum store_table {
     TABLE_RANKS = 3,
     TABLE_STATES = 4,
     TABLE_EVENTS = 5,
+    TABLE_RINGS = 6, /* since format 3 */
     TABLE_COUNT
 };
+#define STORE_RINGS_NAME "rings"
+#define STORE_NO_TABLE UINT_MAX /* a table that the file has not */
+
 enum store_meta_item {
     META_FORMAT = 1,
     META_DATA_KEY = 2,
@@ -54,6 +60,18 @@ enum store_next_key {
     NEXT_KEY_NONE = 0,
     NEXT_KEY_OWN = 1,   /* the broker is putting its file in place: a crash has interrupted that */
     NEXT_KEY_GIVEN = 2, /* an operator puts it in place, whenever that will be */
+};
+
+/* Events that give way to each other (store_rings.c), by their numbers in the ring. */
+struct store_ring {
+    uint64_t id;
+    uint64_t first, next;
+};
+struct store_rings {
+    struct store_ring *items; /* by id; none is empty */
+    size_t count, capacity;
+    uint64_t events; /* of all */
+    bool known;      /* else the table has to be looked through */
 };
 
 struct store {
@@ -75,6 +93,7 @@ struct store {
     struct store_counters staged; /* as they will be when the transaction commits */
     struct store_start start;
     bool same_boot;
+    struct store_rings rings; /* as the transaction in progress, else the last one, has them */
 
     /* The open group, to be replayed in a larger map if it does not fit. The changes are the
      * caller's. */
@@ -122,6 +141,7 @@ int store_file_scrub(struct store *store, const void *bytes, size_t size);
 /* How many bytes of the file a record of so many plain bytes may take. */
 size_t store_record_bytes(size_t plain);
 
+uint64_t store_big_endian(const unsigned char *bytes);
 size_t store_record_key(enum store_table table, uint64_t a, uint64_t b, unsigned char key[16]);
 
 /* In the write transaction; LMDB's return codes. store_put seals what store->plain holds and wipes
@@ -134,6 +154,18 @@ bool store_unseal(struct store *store, enum store_table table, uint64_t a, uint6
                   const MDB_val *value);
 /* Find and unseal. 0, -ENOENT, -EBADMSG or another -errno. */
 int store_get(struct store *store, MDB_txn *txn, enum store_table table, uint64_t a, uint64_t b);
+
+/* ---- store_rings.c ---- */
+
+/* In the write transaction; LMDB's return codes. Number an event and store it; let go of those that
+ * are too many. */
+int store_put_event(struct store *store, struct event *event);
+int store_trim_events(struct store *store);
+/* A transaction was aborted: what is known of the rings may not be so. */
+void store_rings_forget(struct store *store);
+void store_rings_deinit(struct store *store);
+/* Migration: every event of a store without rings gets its place in one. 0 or -errno. */
+int store_index_events(struct store *store);
 
 /* ---- store_meta.c ---- */
 

@@ -12,13 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t big_endian(const unsigned char *bytes) {
-    uint64_t value = 0;
-    for (size_t i = 0; i < 8; i++)
-        value = value << 8 | bytes[i];
-    return value;
-}
-
 /* ---- everything ---- */
 
 struct loading {
@@ -48,7 +41,7 @@ static int refuse(const struct loading *loading, const char *what, uint64_t pool
 
 static int load_pool(const struct loading *loading, const MDB_val *key, const MDB_val *value) {
     struct store *store = loading->store;
-    uint64_t id = key->mv_size == 8 ? big_endian(key->mv_data) : 0;
+    uint64_t id = key->mv_size == 8 ? store_big_endian(key->mv_data) : 0;
     struct pool_record *record = NULL;
     if (key->mv_size == 8 && store_unseal(store, TABLE_POOLS, id, 0, value))
         record = store_decode_pool(store->plain.data, store->plain.length);
@@ -78,8 +71,8 @@ static int load_key(const struct loading *loading, const MDB_val *key, const MDB
     struct store *store = loading->store;
     const unsigned char *bytes = key->mv_data;
     bool known = key->mv_size == 16;
-    uint64_t pool_id = known ? big_endian(bytes) : 0;
-    uint64_t key_id = known ? big_endian(bytes + 8) : 0;
+    uint64_t pool_id = known ? store_big_endian(bytes) : 0;
+    uint64_t key_id = known ? store_big_endian(bytes + 8) : 0;
     struct key_record *record = NULL;
     if (known && store_unseal(store, TABLE_KEYS, pool_id, key_id, value))
         record = store_decode_key(store->plain.data, store->plain.length);
@@ -148,7 +141,7 @@ int store_load(struct store *store, const struct store_loader *loader, uint64_t 
 
 static int read_event(struct store *store, const MDB_val *key, const MDB_val *value,
                       struct event *ret_event) {
-    uint64_t seq = key->mv_size == 8 ? big_endian(key->mv_data) : 0;
+    uint64_t seq = key->mv_size == 8 ? store_big_endian(key->mv_data) : 0;
     if (seq == 0 || !store_unseal(store, TABLE_EVENTS, seq, 0, value) ||
         !store_decode_event(store->plain.data, store->plain.length, ret_event) ||
         ret_event->seq != seq)
@@ -180,7 +173,7 @@ static int oldest_event(const struct store *store, MDB_cursor *cursor, uint64_t 
     if (rc == MDB_NOTFOUND)
         *ret_oldest = store->committed.last_event + 1;
     else if (rc == 0 && key.mv_size == 8)
-        *ret_oldest = big_endian(key.mv_data);
+        *ret_oldest = store_big_endian(key.mv_data);
     else
         return rc == 0 ? -EUCLEAN : store_errno(rc);
     return 0;

@@ -23,8 +23,9 @@ static int extend_pools(struct store *store) {
     return 0;
 }
 
-/* The step from format f to f + 1 stands at f. Format 0 was never written by anyone. */
-const store_migration STORE_MIGRATIONS[STORE_FORMAT] = { NULL, extend_pools };
+/* The step from format f to f + 1 stands at f. Format 0 was never written by anyone. Format 3:
+ * events belong to rings. */
+const store_migration STORE_MIGRATIONS[STORE_FORMAT] = { NULL, extend_pools, store_index_events };
 
 /* ---- items that stand as they are ---- */
 
@@ -233,8 +234,20 @@ int store_create(struct store *store, const unsigned char master[VAULT_KEY_SIZE]
     return rc;
 }
 
+/* A step may write a small record for each event. */
+static size_t migration_bytes(struct store *store) {
+    MDB_txn *txn;
+    MDB_stat stat = { 0 };
+    if (mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn) != 0)
+        return 0;
+    if (mdb_stat(txn, store->tables[TABLE_EVENTS], &stat) != 0)
+        stat.ms_entries = 0;
+    mdb_txn_abort(txn);
+    return stat.ms_entries * store_record_bytes(16);
+}
+
 int store_migrate(struct store *store, uint32_t from, uint32_t to, const store_migration *steps) {
-    int rc = store_errno(store_txn_begin(store, 0));
+    int rc = store_errno(store_txn_begin(store, migration_bytes(store)));
     for (uint32_t format = from; rc == 0 && format < to; format++)
         rc = steps[format] ? steps[format](store) : -ENOTSUP;
     if (rc == 0)

@@ -14,9 +14,16 @@ static void put_big_endian(unsigned char *at, uint64_t value) {
         at[i] = (unsigned char)(value >> (56 - 8 * i));
 }
 
+uint64_t store_big_endian(const unsigned char *bytes) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < 8; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
 size_t store_record_key(enum store_table table, uint64_t a, uint64_t b, unsigned char key[16]) {
     put_big_endian(key, a);
-    if (table != TABLE_KEYS && table != TABLE_RANKS && table != TABLE_STATES)
+    if (table == TABLE_META || table == TABLE_POOLS || table == TABLE_EVENTS)
         return 8;
     put_big_endian(key + 8, b);
     return 16;

@@ -368,34 +368,37 @@ static uint64_t first_keys_reports(struct store *store) {
 }
 
 Test(store_damage, migrations_run_in_order_and_a_newer_format_is_refused_untouched) {
-    const store_migration steps[] = { NULL, step_1, step_2 };
+    const store_migration steps[] = { [STORE_FORMAT - 1] = step_1, step_2 };
     make_store();
     struct store *store = open_store();
     cr_expect_eq(format_of(store), STORE_FORMAT);
-    cr_assert_eq(store_migrate(store, 1, 3, steps), 0);
+    cr_assert_eq(store_migrate(store, STORE_FORMAT - 1, STORE_FORMAT + 1, steps), 0);
     cr_expect_eq(step_count, 2);
     cr_expect_eq(steps_run[0], 1);
     cr_expect_eq(steps_run[1], 2);
-    cr_expect_eq(format_of(store), 3);
+    cr_expect_eq(format_of(store), STORE_FORMAT + 1);
     cr_expect_eq(first_keys_reports(store), 1002);
     store_close(store);
 
     struct bytes before = file_read("store.mdb");
     cr_expect_eq(try_open(), -ENOTSUP);
-    cr_expect_not_null(strstr(store_error, "of format 3"), "%s", store_error);
+    char newer[32];
+    snprintf(newer, sizeof newer, "of format %d", STORE_FORMAT + 1);
+    cr_expect_not_null(strstr(store_error, newer), "%s", store_error);
     cr_expect(file_is("store.mdb", &before));
     free(before.data);
 }
 
 Test(store_damage, a_migration_that_fails_leaves_the_old_format) {
-    const store_migration steps[] = { NULL, step_1, step_2_fails };
+    const store_migration steps[] = { [STORE_FORMAT - 1] = step_1, step_2_fails };
     make_store();
     struct store *store = open_store();
-    cr_expect_eq(store_migrate(store, 1, 3, steps), -EDOM);
+    cr_expect_eq(store_migrate(store, STORE_FORMAT - 1, STORE_FORMAT + 1, steps), -EDOM);
     cr_expect_eq(step_count, 2);
     cr_expect_eq(format_of(store), STORE_FORMAT);
     cr_expect_eq(first_keys_reports(store), 2);
-    cr_expect_eq(store_migrate(store, 0, 3, steps), -ENOTSUP, "there is no step from 0");
+    cr_expect_eq(store_migrate(store, 0, STORE_FORMAT + 1, steps), -ENOTSUP,
+                 "there is no step from 0");
     store_close(store);
     cr_expect_eq(try_open(), 0, "%s", store_error);
 }
