@@ -43,24 +43,10 @@ static void write_keys(const struct server *server, struct buffer *text) {
     head(text, "keys", "gauge", "Keys by pool and status.");
     size_t i = 0;
     for (const struct model_pool *pool; (pool = map_next(&server->model->pools, &i));) {
-        uint64_t counts[KB_STATUS_COUNT] = { 0 };
-        for (uint32_t k = 0; k < pool->count; k++)
-            counts[model_status(pool->order[k], server->now.wall_ms)]++;
         for (unsigned status = 1; status < KB_STATUS_COUNT; status++)
-            buffer_printf(text, "keybroker_keys{pool=\"%s\",status=\"%s\"} %llu\n",
-                          pool->record->name, model_status_name(status),
-                          (unsigned long long)counts[status]);
+            buffer_printf(text, "keybroker_keys{pool=\"%s\",status=\"%s\"} %u\n",
+                          pool->record->name, model_status_name(status), pool->counts[status]);
     }
-}
-
-static int64_t next_expiry(const struct model_pool *pool, int64_t wall_ms) {
-    int64_t next = 0;
-    for (uint32_t i = 0; i < pool->count; i++) {
-        int64_t expires = pool->order[i]->record->expires_at_ms;
-        if (expires > wall_ms && (!next || expires < next))
-            next = expires;
-    }
-    return next;
 }
 
 static void write_pools(const struct server *server, struct buffer *text) {
@@ -84,9 +70,9 @@ static void write_pools(const struct server *server, struct buffer *text) {
                                            ((UINT64_C(1) << KB_GENERATION_START_SHIFT) - 1)));
     head(text, "next_expiry_timestamp_seconds", "gauge", "When the next key expires; 0 = never.");
     size_t i = 0;
-    for (const struct model_pool *pool; (pool = map_next(&server->model->pools, &i));)
+    for (struct model_pool *pool; (pool = map_next(&server->model->pools, &i));)
         buffer_printf(text, "keybroker_next_expiry_timestamp_seconds{pool=\"%s\"} %.3f\n",
-                      pool->record->name, (double)next_expiry(pool, server->now.wall_ms) / 1000);
+                      pool->record->name, (double)model_next_expiry(server->model, pool, server->now.wall_ms) / 1000);
 }
 
 static void write_reports(const struct metrics *metrics, struct buffer *text) {

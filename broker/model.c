@@ -26,6 +26,7 @@ static void free_key(struct model_key *key) {
 static void free_pool(struct model_pool *pool) {
     pool_record_unref(pool->record);
     map_deinit(&pool->names);
+    heap_deinit(&pool->expiries);
     free(pool->order);
     free(pool->slots);
     free(pool);
@@ -309,6 +310,7 @@ struct model_key *model_insert_key(struct model *model, struct model_pool *pool,
     map_set(&model->keys, record->id, key);
     map_set(&pool->names, map_hash(record->name), key);
     link_account(model, key);
+    model_note_expiry(key);
     model_end_change(key);
     return key;
 }
@@ -352,8 +354,10 @@ void model_set_key_record(struct model *model, struct model_key *key, struct key
     key->record = key_record_ref(record);
     map_set(&key->pool->names, map_hash(record->name), key);
     link_account(model, key);
-    if (old->expires_at_ms != record->expires_at_ms)
+    if (old->expires_at_ms != record->expires_at_ms) {
         set_expiry_seen(key, false);
+        model_note_expiry(key);
+    }
     key_record_unref(old);
     model_schedule(model, key);
 }
@@ -380,6 +384,31 @@ void model_schedule(struct model *model, struct model_key *key) {
         heap_push(&model->recoveries, key->state.deadline_mono, key->record->id);
     if (key->record->expires_at_ms && !key->expiry_seen)
         heap_push(&model->expiries, key->record->expires_at_ms, key->record->id);
+}
+
+void model_note_expiry(const struct model_key *key) {
+    struct model_pool *pool = key->pool;
+    if (!key->record->expires_at_ms)
+        return;
+    if (pool->expiries.count <= pool->count * (size_t)2 + 64) {
+        heap_push(&pool->expiries, key->record->expires_at_ms, key->record->id);
+        return;
+    }
+    heap_clear(&pool->expiries); /* most entries don't hold any more */
+    for (uint32_t i = 0; i < pool->count; i++)
+        if (pool->order[i]->record->expires_at_ms)
+            heap_push(&pool->expiries, pool->order[i]->record->expires_at_ms,
+                      pool->order[i]->record->id);
+}
+
+int64_t model_next_expiry(const struct model *model, struct model_pool *pool, int64_t wall_ms) {
+    for (; pool->expiries.count; heap_pop(&pool->expiries)) {
+        struct heap_entry first = pool->expiries.entries[0];
+        const struct model_key *key = model_key_by_id(model, first.key_id);
+        if (first.when > wall_ms && key && key->record->expires_at_ms == first.when)
+            return first.when;
+    }
+    return 0;
 }
 
 struct event model_event(const struct cause *cause, uint32_t kind, const struct model_pool *pool,

@@ -64,7 +64,8 @@ struct model_pool {
     uint64_t *slots;  /* bitmap of those in use */
     uint32_t slot_words;
     uint64_t keys_named;  /* highest N given as key<N> */
-    uint32_t normal;      /* keys whose status is normal and that are not known to have expired */
+    uint32_t counts[KB_STATUS_COUNT]; /* keys by status; expired as far as that was noticed */
+    struct heap expiries;             /* by wall time, for model_next_expiry */
     unsigned guard_share; /* percent; 0 = the guard is off */
     struct trouble trouble;
 };
@@ -107,6 +108,8 @@ struct model_key *model_key_by_id(const struct model *model, uint64_t id);
 struct model_key *model_find_key(const struct model *model, const struct model_pool *pool,
                                  const char *name);
 uint32_t model_slot_count(const struct model_pool *pool); /* highest slot in use + 1 */
+/* When the next of the pool's keys expires; 0 = never. */
+int64_t model_next_expiry(const struct model *model, struct model_pool *pool, int64_t wall_ms);
 
 /* The status that counts: expired overrides the stored one. */
 kb_status model_status(const struct model_key *key, int64_t wall_ms);
@@ -269,6 +272,8 @@ void model_place(struct model_key *key, uint64_t rank, uint32_t index);
 uint32_t model_free_slot(const struct model_pool *pool); /* KB_BOARD_SLOTS_MAX = none */
 /* Push what the key waits for on the heaps. */
 void model_schedule(struct model *model, struct model_key *key);
+/* Remember the key's expiry for model_next_expiry; once for every expiry that it gets. */
+void model_note_expiry(const struct model_key *key);
 struct event model_event(const struct cause *cause, uint32_t kind, const struct model_pool *pool,
                          const struct model_key *key);
 void model_bump_revision(struct model_pool *pool, struct changeset *set);

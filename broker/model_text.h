@@ -36,15 +36,13 @@ struct why {
     bool forget_backoff;
 };
 /* A key's status, and whether it is known to have expired, change only between these two: its pool
- * counts the normal ones, because a report must not wait until ten thousand keys are counted. */
-static inline bool model_counts(const struct model_key *key) {
-    return key->state.status == KB_STATUS_NORMAL && !key->expiry_seen;
-}
+ * counts its keys by status, because neither a report nor who looks may wait until ten thousand
+ * keys are counted. */
 static inline void model_begin_change(struct model_key *key) {
-    key->pool->normal -= model_counts(key);
+    key->pool->counts[key->expiry_seen ? KB_STATUS_EXPIRED : key->state.status]--;
 }
 static inline void model_end_change(struct model_key *key) {
-    key->pool->normal += model_counts(key);
+    key->pool->counts[key->expiry_seen ? KB_STATUS_EXPIRED : key->state.status]++;
 }
 
 void model_become(struct model *model, const struct cause *cause, struct model_key *key,

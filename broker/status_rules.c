@@ -405,6 +405,9 @@ void model_clock_stepped(struct model *model, struct moment now) {
     size_t i = 0;
     heap_clear(&model->recoveries);
     heap_clear(&model->expiries);
+    for (struct model_pool *pool; (pool = map_next(&model->pools, &i));)
+        heap_clear(&pool->expiries); /* what had passed may be to come again */
+    i = 0;
     for (struct model_key *key; (key = map_next(&model->keys, &i));) {
         struct key_state *state = &key->state;
         const struct recovery *policy = state->status == KB_STATUS_EXCEEDED
@@ -425,5 +428,6 @@ void model_clock_stepped(struct model *model, struct moment now) {
             key->expiry_seen = false;
         model_end_change(key);
         model_schedule(model, key);
+        model_note_expiry(key);
     }
 }

@@ -43,7 +43,7 @@ static bool is_mass_failure(struct model_pool *pool, kb_outcome outcome, struct 
     if (!pool->guard_share || (outcome == KB_RATE && benched == 0))
         return false;
     *ret_failed = failed;
-    *ret_keys = benched + pool->normal;
+    *ret_keys = benched + pool->counts[KB_STATUS_NORMAL];
     return trouble_is_mass_failure(failed, *ret_keys, pool->guard_share);
 }
 

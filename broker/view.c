@@ -38,16 +38,10 @@ static const struct publication *publication_of(const struct server *server,
 
 /* ---- pools ---- */
 
-static json_t *counts(const struct server *server, const struct model_pool *pool,
-                      uint64_t *ret_usable) {
-    uint64_t by_status[KB_STATUS_COUNT] = { 0 };
-    for (uint32_t i = 0; i < pool->count; i++)
-        by_status[model_status(pool->order[i], server->now.wall_ms)]++;
+static json_t *counts(const struct model_pool *pool) {
     json_t *object = json_object();
     for (unsigned status = 1; status < KB_STATUS_COUNT; status++)
-        json_object_set_new(object, model_status_name(status),
-                            json_integer((json_int_t)by_status[status]));
-    *ret_usable = by_status[KB_STATUS_NORMAL];
+        json_object_set_new(object, model_status_name(status), json_integer(pool->counts[status]));
     return object;
 }
 
@@ -79,15 +73,14 @@ json_t *view_pool(const struct server *server, uint64_t pool_id) {
     const struct pool_record *record = pool->record;
     const struct publication *pub = publication_of(server, pool);
     const struct model_key *default_key = model_key_by_id(server->model, record->default_key_id);
-    uint64_t usable;
-    json_t *by_status = counts(server, pool, &usable);
     json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "name", record->name, "vendor",
                                record->vendor, "strategy", model_strategy_name(record->strategy),
                                "group", text_or_null(record->group));
     view_add_outlook(object, server, pool);
     json_t *rest = json_pack(
-        "{s:I, s:I, s:o, s:I, s:o, s:I, s:o, s:s, s:s, s:o, s:o}", "usable", (json_int_t)usable,
-        "total", (json_int_t)pool->count, "counts", by_status, "revision",
+        "{s:I, s:I, s:o, s:I, s:o, s:I, s:o, s:s, s:s, s:o, s:o}", "usable",
+        (json_int_t)pool->counts[KB_STATUS_NORMAL],
+        "total", (json_int_t)pool->count, "counts", counts(pool), "revision",
         (json_int_t)record->revision, "last_failover", view_time(pub ? pub->last_failover_ms : 0),
         "failovers", (json_int_t)(pub ? pub->failovers : 0), "base_url",
         text_or_null(record->base_url), "exceeded_recovery", record->exceeded_recovery,

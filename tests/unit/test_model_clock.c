@@ -218,6 +218,35 @@ Test(model_tick, the_next_tick_is_the_earliest_of_recoveries_and_expiries) {
     cr_assert_eq(model_next_tick(f.model, f.cause.now), FIXTURE_MONO_MS + 6000);
 }
 
+static int64_t next_expiry_in(void) {
+    int64_t at = model_next_expiry(f.model, pool, f.cause.now.wall_ms);
+    return at ? at - f.cause.now.wall_ms : 0;
+}
+
+Test(model_tick, a_pool_knows_its_next_expiry_whatever_is_set_deleted_or_passed) {
+    cr_assert_eq(next_expiry_in(), 0, "none expires");
+    struct model_key *other = fixture_key(&f, pool, "other", NULL);
+    struct model_key *third = fixture_key(&f, pool, "third", NULL);
+    fixture_expire_in(&f, other, 5000);
+    fixture_expire_in(&f, third, 9000);
+    cr_assert_eq(next_expiry_in(), 5000);
+    fixture_expire_in(&f, other, 20000);
+    cr_assert_eq(next_expiry_in(), 9000, "it was set anew");
+    fixture_pass_and_tick(&f, 9000);
+    cr_assert_eq(next_expiry_in(), 11000, "one has passed");
+    f.cause.now.wall_ms -= 5000;
+    model_clock_stepped(f.model, f.cause.now);
+    cr_assert_eq(next_expiry_in(), 5000, "and is to come again");
+    cr_assert_eq(fixture_stage_delete(&f, third), 0);
+    cr_assert_eq(next_expiry_in(), 16000, "it was deleted");
+    fixture_undo(&f);
+    cr_assert_eq(next_expiry_in(), 5000, "and was not");
+    for (int64_t i = 0; i < 1000; i++)
+        fixture_expire_in(&f, other, 16000 + i);
+    cr_assert_leq(pool->expiries.count, 2 * pool->count + 65, "old ones are not kept");
+    cr_assert_eq(next_expiry_in(), 5000);
+}
+
 Test(model_tick, at_most_so_many_keys_are_judged_at_once) {
     for (int i = 0; i < 9; i++)
         fixture_key(&f, pool, NULL, NULL);
