@@ -330,7 +330,7 @@ process_tests = $(call chosen,$(1),process)
 # What has no second thread for ThreadSanitizer to see (pure rules and formats), and process tests whose
 # brokers do with theirs what the others' do, in more time: named with T= they run.
 TSAN_LEAVES := $(addprefix unit/test_,%_calls catalog_lies classify cli_% console_% containers hint keyconfig \
-                 model_% options outlook record recovery refusal render response rule_lines store_codec \
+                 model_% options record recovery refusal render response rule_lines store_codec \
                  store_damage store_flips timetext vault vendor vendor_rules words) \
                $(addprefix process/test_,access bad_input clock command console_http hardening readme secrets transfer)
 tsan_chosen = $(if $(T),$(1),$(filter-out $(TSAN_LEAVES:%=$(OUT_tsan)/tests/%),$(1)))

@@ -72,7 +72,8 @@ static void write_pools(const struct server *server, struct buffer *text) {
     size_t i = 0;
     for (struct model_pool *pool; (pool = map_next(&server->model->pools, &i));)
         buffer_printf(text, "keybroker_next_expiry_timestamp_seconds{pool=\"%s\"} %.3f\n",
-                      pool->record->name, (double)model_next_expiry(server->model, pool, server->now.wall_ms) / 1000);
+                      pool->record->name,
+                      (double)model_next_expiry(server->model, pool, server->now.wall_ms) / 1000);
 }
 
 static void write_reports(const struct metrics *metrics, struct buffer *text) {

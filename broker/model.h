@@ -63,10 +63,10 @@ struct model_pool {
     struct map names; /* map_hash(name) → model_key */
     uint64_t *slots;  /* bitmap of those in use */
     uint32_t slot_words;
-    uint64_t keys_named;  /* highest N given as key<N> */
+    uint64_t keys_named;              /* highest N given as key<N> */
     uint32_t counts[KB_STATUS_COUNT]; /* keys by status; expired as far as that was noticed */
     struct heap expiries;             /* by wall time, for model_next_expiry */
-    unsigned guard_share; /* percent; 0 = the guard is off */
+    unsigned guard_share;             /* percent; 0 = the guard is off */
     struct trouble trouble;
 };
 

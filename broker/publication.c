@@ -66,14 +66,27 @@ static void set_usable(struct publication *pub, uint32_t position, bool usable) 
         pub->usable_words[word / 64] &= ~word_bit;
 }
 
-static uint32_t first_usable(const struct publication *pub) {
-    uint32_t words = (pub->count + 63) / 64;
-    for (uint32_t i = 0; i < (words + 63) / 64; i++)
-        if (pub->usable_words[i]) {
-            uint32_t word = i * 64 + (uint32_t)__builtin_ctzll(pub->usable_words[i]);
-            return word * 64 + (uint32_t)__builtin_ctzll(pub->usable[word]);
-        }
-    return KB_BOARD_NO_POSITION;
+/* The bits of a word from this one on. */
+static uint64_t bits_from(uint64_t word, uint32_t bit) {
+    return bit < 64 ? word >> bit << bit : 0;
+}
+
+/* The first usable key at this position or after it. */
+static uint32_t usable_from(const struct publication *pub, uint32_t position) {
+    uint32_t words = (pub->count + 63) / 64, word = position / 64;
+    if (word >= words)
+        return KB_BOARD_NO_POSITION;
+    uint64_t bits = bits_from(pub->usable[word], position % 64);
+    if (bits)
+        return word * 64 + (uint32_t)__builtin_ctzll(bits);
+    uint32_t group = word / 64;
+    uint64_t later = bits_from(pub->usable_words[group], word % 64 + 1);
+    while (!later && ++group < (words + 63) / 64)
+        later = pub->usable_words[group];
+    if (!later)
+        return KB_BOARD_NO_POSITION;
+    word = group * 64 + (uint32_t)__builtin_ctzll(later);
+    return word * 64 + (uint32_t)__builtin_ctzll(pub->usable[word]);
 }
 
 static uint64_t slot_word(const struct publication *pub, uint32_t slot) {
@@ -214,9 +227,10 @@ void publication_recheck_expiries(struct publication *pub) {
 
 /* ---- announcing ---- */
 
-static uint32_t choose(struct publication *pub, int64_t wall_ms) {
+/* The first key at this position or after it that is usable now. */
+static uint32_t choose(struct publication *pub, uint32_t from, int64_t wall_ms) {
     for (;;) {
-        uint32_t position = pub->count ? first_usable(pub) : KB_BOARD_NO_POSITION;
+        uint32_t position = usable_from(pub, from);
         if (position == KB_BOARD_NO_POSITION)
             return position;
         int64_t expires = pub->order[position].expires_at_ms;
@@ -224,6 +238,15 @@ static uint32_t choose(struct publication *pub, int64_t wall_ms) {
             return position;
         set_usable(pub, position, false);
     }
+}
+
+/* Only recoveries that slots still speak of count. */
+static int64_t first_recovery(struct publication *pub) {
+    while (pub->recoveries.count &&
+           slot_deadline(pub, (uint32_t)pub->recoveries.entries[0].key_id) !=
+               pub->recoveries.entries[0].when)
+        heap_pop(&pub->recoveries);
+    return heap_first(&pub->recoveries);
 }
 
 /* The earliest moment at which a key ranked above the choice may come back. Exact while few are;
@@ -238,11 +261,7 @@ static uint64_t earliest_recovery(struct publication *pub, uint32_t choice) {
                 earliest = deadline;
         }
     } else {
-        while (pub->recoveries.count &&
-               slot_deadline(pub, (uint32_t)pub->recoveries.entries[0].key_id) !=
-                   pub->recoveries.entries[0].when)
-            heap_pop(&pub->recoveries);
-        earliest = heap_first(&pub->recoveries);
+        earliest = first_recovery(pub);
     }
     return earliest == INT64_MAX ? UINT64_MAX : (uint64_t)earliest;
 }
@@ -277,7 +296,7 @@ static void retire_old(struct publication *pub, uint64_t old_version) {
 void publication_announce(struct publication *pub, uint64_t generation, struct moment now,
                           bool failover) {
     assert(generation > pub->generation);
-    uint32_t choice = choose(pub, now.wall_ms);
+    uint32_t choice = choose(pub, 0, now.wall_ms);
     struct board_hint hint = { .catalog_version = pub->catalog_version,
                                .position = choice,
                                .until_ms = earliest_recovery(pub, choice) };
@@ -294,6 +313,34 @@ void publication_announce(struct publication *pub, uint64_t generation, struct m
         retire_old(pub, old_version);
     account_for_choice(pub, choice, now, failover);
 }
+
+/* ---- for those who look ---- */
+
+uint64_t publication_next(struct publication *pub, int64_t wall_ms) {
+    if (pub->choice == KB_BOARD_NO_POSITION)
+        return 0;
+    uint32_t next = choose(pub, 0, wall_ms);
+    if (next == pub->choice)
+        next = choose(pub, pub->choice + 1, wall_ms);
+    return next == KB_BOARD_NO_POSITION ? 0 : pub->order[next].id;
+}
+
+/* A key that will have expired by then does not come back; its entry is of no use to anybody. */
+int64_t publication_recovers_at(struct publication *pub, struct moment now) {
+    if (choose(pub, 0, now.wall_ms) != KB_BOARD_NO_POSITION)
+        return 0;
+    for (int64_t at_mono; (at_mono = first_recovery(pub)) != INT64_MAX;
+         heap_pop(&pub->recoveries)) {
+        uint32_t slot = (uint32_t)pub->recoveries.entries[0].key_id;
+        int64_t expires = pub->order[pub->positions[slot]].expires_at_ms;
+        int64_t at = now.wall_ms + at_mono - now.mono_ms;
+        if (!expires || expires > at)
+            return at;
+    }
+    return 0;
+}
+
+/* ---- waking ---- */
 
 bool publication_wake(struct publication *pub) {
     if (!pub->wake_due)

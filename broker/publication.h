@@ -84,6 +84,14 @@ void publication_announce(struct publication *pub, uint64_t generation, struct m
 /* Wake waiting readers in bounded pieces; true if there are more to wake. */
 bool publication_wake(struct publication *pub);
 
+/* ---- for those who look; in constant time, whatever thousands of keys are benched ---- */
+
+/* The key that would be used if the current one failed now; 0 = none is current, or no other. */
+uint64_t publication_next(struct publication *pub, int64_t wall_ms);
+/* When the first key of an exhausted pool comes back, by the calendar as it is now. 0 = the pool
+ * has a usable key, or only an operator can help. */
+int64_t publication_recovers_at(struct publication *pub, struct moment now);
+
 /* The clock was set: what was taken for expired may not be. */
 void publication_recheck_expiries(struct publication *pub);
 

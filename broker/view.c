@@ -6,7 +6,6 @@
 
 #include "keyconfig.h"
 #include "memory.h"
-#include "outlook.h"
 #include "server.h"
 #include "timetext.h"
 #include "vendor_rules.h"
@@ -30,9 +29,9 @@ static json_t *text_or_null(const char *text) {
     return string ? string : json_null();
 }
 
-static const struct publication *publication_of(const struct server *server,
-                                                const struct model_pool *pool) {
-    const struct outlet *outlet = map_get(&server->outlets, pool->record->id);
+static struct publication *publication_of(const struct server *server,
+                                          const struct model_pool *pool) {
+    struct outlet *outlet = map_get(&server->outlets, pool->record->id);
     return outlet ? &outlet->publication : NULL;
 }
 
@@ -57,13 +56,15 @@ static json_t *name_or_null(const struct model_key *key) {
 }
 
 void view_add_outlook(json_t *object, const struct server *server, const struct model_pool *pool) {
-    const struct publication *pub = publication_of(server, pool);
-    uint64_t current = pub ? pub->choice_id : 0;
+    struct publication *pub = publication_of(server, pool);
+    uint64_t current = pub ? pub->choice_id : 0, next = 0;
+    if (pub && pool->record->strategy == STRATEGY_PRIORITY) /* else all of them are used */
+        next = publication_next(pub, server->now.wall_ms);
     json_object_set_new(object, "current", name_or_null(model_key_by_id(server->model, current)));
-    json_object_set_new(object, "next",
-                        name_or_null(outlook_next(pool, current, server->now.wall_ms)));
+    json_object_set_new(object, "next", name_or_null(model_key_by_id(server->model, next)));
     json_object_set_new(object, "guard", json_string(guard_word(pool)));
-    json_object_set_new(object, "recovers_at", view_time(outlook_recovers_at(pool, server->now)));
+    json_object_set_new(object, "recovers_at",
+                        view_time(pub ? publication_recovers_at(pub, server->now) : 0));
 }
 
 json_t *view_pool(const struct server *server, uint64_t pool_id) {
@@ -79,13 +80,13 @@ json_t *view_pool(const struct server *server, uint64_t pool_id) {
     view_add_outlook(object, server, pool);
     json_t *rest = json_pack(
         "{s:I, s:I, s:o, s:I, s:o, s:I, s:o, s:s, s:s, s:o, s:o}", "usable",
-        (json_int_t)pool->counts[KB_STATUS_NORMAL],
-        "total", (json_int_t)pool->count, "counts", counts(pool), "revision",
-        (json_int_t)record->revision, "last_failover", view_time(pub ? pub->last_failover_ms : 0),
-        "failovers", (json_int_t)(pub ? pub->failovers : 0), "base_url",
-        text_or_null(record->base_url), "exceeded_recovery", record->exceeded_recovery,
-        "error_recovery", record->error_recovery, "created_at", view_time(record->created_at_ms),
-        "default", text_or_null(default_key ? default_key->record->name : ""));
+        (json_int_t)pool->counts[KB_STATUS_NORMAL], "total", (json_int_t)pool->count, "counts",
+        counts(pool), "revision", (json_int_t)record->revision, "last_failover",
+        view_time(pub ? pub->last_failover_ms : 0), "failovers",
+        (json_int_t)(pub ? pub->failovers : 0), "base_url", text_or_null(record->base_url),
+        "exceeded_recovery", record->exceeded_recovery, "error_recovery", record->error_recovery,
+        "created_at", view_time(record->created_at_ms), "default",
+        text_or_null(default_key ? default_key->record->name : ""));
     json_object_update_new(object, rest);
     return object;
 }
@@ -118,6 +119,13 @@ static const char *base_url_of(const struct model_key *key, const json_t *config
     return key->pool->vendor ? key->pool->vendor->base_url : "";
 }
 
+/* When the key comes back by itself; 0 = it does not, or need not. */
+static int64_t recovers_at(const struct model_key *key, struct moment now) {
+    if (!key->state.deadline_mono || model_status(key, now.wall_ms) == KB_STATUS_EXPIRED)
+        return 0;
+    return now.wall_ms + key->state.deadline_mono - now.mono_ms;
+}
+
 json_t *view_key(const struct server *server, uint64_t key_id) {
     const struct model_key *key = model_key_by_id(server->model, key_id);
     if (!key)
@@ -141,7 +149,7 @@ json_t *view_key(const struct server *server, uint64_t key_id) {
         text_or_null(status == KB_STATUS_EXPIRED ? "its time passed" : state->reason),
         "status_since",
         view_time(status == KB_STATUS_EXPIRED ? record->expires_at_ms : state->status_since_ms),
-        "recovers_at", view_time(outlook_key_recovers_at(key, server->now)), "last_failure",
+        "recovers_at", view_time(recovers_at(key, server->now)), "last_failure",
         last_failure(state), "counters", counters(state), "created_at",
         view_time(record->created_at_ms), "updated_at", view_time(record->updated_at_ms));
 }

@@ -114,6 +114,100 @@ Test(publication, a_new_expiry_counts_with_its_catalog) {
     expect_hint(0, NEVER);
 }
 
+/* ---- what is to be expected ---- */
+
+static uint64_t next_key(void) {
+    return publication_next(&pub, now.wall_ms);
+}
+
+static int64_t recovers_in(void) {
+    int64_t at = publication_recovers_at(&pub, now);
+    return at ? at - now.wall_ms : 0;
+}
+
+Test(publication, the_next_key_is_the_first_usable_one_beside_the_current) {
+    begin(3);
+    cr_assert_eq(next_key(), 101);
+    set_status(1, KB_STATUS_DISABLED, 0);
+    cr_assert_eq(next_key(), 102);
+    set_status(2, KB_STATUS_COOLING, now.mono_ms + 20000);
+    cr_assert_eq(next_key(), 0);
+    set_status(0, KB_STATUS_ERROR, 0);
+    announce();
+    cr_assert_eq(next_key(), 0, "there is no current one");
+}
+
+Test(publication, a_better_key_that_came_back_is_next_after_a_worse_one) {
+    begin(3);
+    set_status(0, KB_STATUS_ERROR, 0);
+    announce();
+    set_status(0, KB_STATUS_NORMAL, 0);
+    cr_assert_eq(next_key(), 100);
+}
+
+Test(publication, the_next_key_is_found_past_thousands_that_are_benched) {
+    enum { KEYS = 9000 };
+    begin(KEYS);
+    for (uint32_t i = 1; i < KEYS; i++)
+        set_status(i, KB_STATUS_ERROR, 0);
+    cr_assert_eq(next_key(), 0);
+    for (uint32_t i = KEYS - 1; i; i -= i > 70 ? 61 : 1) {
+        set_status(i, KB_STATUS_NORMAL, 0);
+        cr_assert_eq(next_key(), 100 + i);
+    }
+}
+
+Test(publication, an_expired_key_is_never_next) {
+    struct published_key *order = mem_resize(NULL, 3, sizeof *order);
+    for (uint32_t i = 0; i < 3; i++)
+        order[i] = key_at(i);
+    order[1].expires_at_ms = WALL + 1000;
+    take_catalog(order, 3, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        set_status(i, KB_STATUS_NORMAL, 0);
+    announce();
+    cr_assert_eq(next_key(), 101);
+    now.wall_ms += 1000;
+    cr_assert_eq(next_key(), 102);
+}
+
+Test(publication, an_exhausted_pool_comes_back_with_its_first_key) {
+    begin(3);
+    cr_assert_eq(recovers_in(), 0);
+    set_status(0, KB_STATUS_COOLING, now.mono_ms + 90000);
+    set_status(1, KB_STATUS_COOLING, now.mono_ms + 20000);
+    cr_assert_eq(recovers_in(), 0, "the third is usable");
+    set_status(2, KB_STATUS_DISABLED, 0);
+    cr_assert_eq(recovers_in(), 20000);
+    now.wall_ms += 5000;
+    now.mono_ms += 5000;
+    cr_assert_eq(recovers_in(), 15000);
+    set_status(1, KB_STATUS_NORMAL, 0);
+    cr_assert_eq(recovers_in(), 0);
+}
+
+Test(publication, nothing_is_promised_where_only_an_operator_can_help) {
+    begin(3);
+    set_status(0, KB_STATUS_DISABLED, 0);
+    set_status(1, KB_STATUS_ERROR, 0);
+    set_status(2, KB_STATUS_DISABLED, 0);
+    cr_assert_eq(recovers_in(), 0);
+}
+
+Test(publication, a_key_that_expires_before_it_has_cooled_promises_nothing) {
+    struct published_key *order = mem_resize(NULL, 2, sizeof *order);
+    order[0] = key_at(0);
+    order[1] = key_at(1);
+    order[0].expires_at_ms = WALL + 10000;
+    take_catalog(order, 2, 2);
+    set_status(0, KB_STATUS_COOLING, now.mono_ms + 20000);
+    set_status(1, KB_STATUS_DISABLED, 0);
+    announce();
+    cr_assert_eq(recovers_in(), 0);
+    set_status(1, KB_STATUS_COOLING, now.mono_ms + 30000);
+    cr_assert_eq(recovers_in(), 30000);
+}
+
 Test(publication, a_pool_without_keys_has_no_choice) {
     take_catalog(mem_resize(NULL, 0, sizeof(struct published_key)), 0, 0);
     announce();
