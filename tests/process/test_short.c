@@ -139,8 +139,18 @@ static bool request(struct play *play, struct peer *peer, const struct request *
     return true;
 }
 
-/* All of them, or until the broker does not answer. */
+/* Nothing cools, and no report is left that would have a key cool. */
+static bool has_rested(struct play *play) {
+    kb_health_info health = { .size = sizeof health };
+    kb_wait(play->reader, 0); /* sends what could not be sent */
+    return kb_health(play->reader, &health) == 0 && health.reports_pending == 0 &&
+           health.by_status[KB_STATUS_COOLING] == 0;
+}
+
+/* All of them, or until the broker does not answer. Each time three of five keys are reported: soon
+ * after another time that could be all that there are, and a worker rightly have none. */
 static void work(struct play *play) {
+    EVENTUALLY(has_rested(play));
     struct peer *peer = peer_try_open(play->broker);
     for (unsigned i = 0; peer && i < REQUEST_COUNT; i++)
         if (!request(play, peer, &REQUESTS[i]))
