@@ -17,6 +17,10 @@ enum cli_exit {
     CLI_REFUSED = 1,     /* the broker (or the library) said no */
     CLI_USAGE = 2,       /* the command line is wrong, here or in the broker's eyes (400) */
     CLI_UNREACHABLE = 3, /* no broker, or it went away before its answer was complete */
+    /* exec's own, as env(1)'s: all others are those of the program that it ran */
+    CLI_EXEC_FAILED = 125,     /* no key, no broker, wrong usage: nothing was tried */
+    CLI_EXEC_CANNOT_RUN = 126, /* the program is there and can't be run */
+    CLI_EXEC_NOT_FOUND = 127,
 };
 
 /* Where a command's payload comes from. */

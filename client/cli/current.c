@@ -2,6 +2,7 @@
  * `current`: the key that workers are handed now, read through the library as they read it, so that
  * it also works without a broker. Called by command.c; exec.c shares cli_take_key.
  */
+#include "admin_client.h"
 #include "cli.h"
 #include "local.h"
 #include "text.h"
@@ -26,15 +27,35 @@ static void explain_no_key(const struct cli_context *context, const char *pool, 
     cli_text_deinit(&message);
 }
 
+/* Nothing is published. Is it the pool that is missing, or the broker? */
+static int explain_no_pool(const struct cli_context *context, const char *pool) {
+    struct cli_connection connection;
+    struct cli_text why = CLI_TEXT_INIT;
+    int result = CLI_REFUSED;
+    if (cli_connect(context, 0, &connection, &why) == 0) {
+        cli_disconnect(&connection);
+        cli_error(context, "pool %s: there is no such pool, see \"keybroker show pools\"", pool);
+    } else {
+        cli_error(context, "pool %s: nothing is published, and %s", pool, cli_text_string(&why));
+        result = CLI_UNREACHABLE;
+    }
+    cli_text_deinit(&why);
+    return result;
+}
+
 int cli_take_key(const struct cli_context *context, const char *pool, kb_reader **ret_reader,
                  const kb_key **ret_key) {
     kb_options options = KB_OPTIONS_INIT;
     options.runtime_dir = context->runtime_dir;
     kb_reader *reader = NULL;
     int error = kb_open(&reader, pool, &options);
+    if (error == KB_ENOENT)
+        return explain_no_pool(context, pool);
     if (error < 0) {
         if (error == KB_ESYSTEM)
             cli_error(context, "pool %s: %s: %s", pool, kb_strerror(error), strerror(errno));
+        else if (error == KB_EINVAL)
+            cli_error(context, "\"%s\" is no pool's name; see \"keybroker show pools\"", pool);
         else
             cli_error(context, "pool %s: %s", pool, kb_strerror(error));
         return CLI_REFUSED;

@@ -4,6 +4,7 @@
  * by command.c.
  */
 #include "cli.h"
+#include "help.h"
 #include "local.h"
 #include "text.h"
 
@@ -60,12 +61,12 @@ static void environment_fill(struct environment *environment, const char *pool, 
     environment_put(environment, assignment_new("KEYBROKER_KEY", key->name));
 }
 
-/* Does not return. The exit codes are the shells'. */
+/* Does not return. */
 static void become(const struct cli_context *context, char *const *command,
                    const struct environment *environment) {
     fflush(context->out);
     execvpe(command[0], command, environment->items);
-    int code = errno == ENOENT ? 127 : 126;
+    int code = errno == ENOENT ? CLI_EXEC_NOT_FOUND : CLI_EXEC_CANNOT_RUN;
     cli_error(context, "cannot run %s: %s", command[0], strerror(errno));
     fflush(context->err);
     _exit(code);
@@ -93,22 +94,26 @@ static int run_child(const struct cli_context *context, char *const *command,
     sigaction(SIGINT, &before, NULL);
     if (waited < 0) {
         cli_error(context, "cannot run %s: %s", command[0], strerror(error));
-        return 126;
+        return CLI_EXEC_FAILED;
     }
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 int cli_exec(const struct cli_context *context, char *const *words, size_t count) {
+    if (count == 2 && strcmp(words[1], "--help") == 0) {
+        cli_help_local(context, words[0]);
+        return CLI_OK;
+    }
     size_t first = count > 2 && strcmp(words[2], "--") == 0 ? 3 : 2;
     if (count <= first || words[1][0] == '-') {
         cli_error(context, "usage: exec POOL -- COMMAND...");
-        return CLI_USAGE;
+        return CLI_EXEC_FAILED;
     }
     kb_reader *reader;
     const kb_key *key;
     int result = cli_take_key(context, words[1], &reader, &key);
     if (result != CLI_OK)
-        return result;
+        return CLI_EXEC_FAILED;
 
     struct environment environment = { 0 };
     environment_fill(&environment, words[1], key);

@@ -14,7 +14,8 @@ static const struct {
       "Show the key that workers use now, read as they read it; --reveal prints the key itself." },
     { "exec", "exec POOL -- COMMAND...",
       "Run COMMAND with the current key in its environment (the vendor's usual variables, "
-      "KEYBROKER_POOL, KEYBROKER_KEY)." },
+      "KEYBROKER_POOL, KEYBROKER_KEY). It exits as COMMAND does; with 125 when there is no key "
+      "to run it with, 126 when it can't be run, 127 when there is no such program." },
     { "watch", "watch [pool=POOL] [since=SEQ]", "Show events as they happen." },
     { "help", "help [COMMAND]", "Explain the broker's commands, or one of them." },
     { "quit", "quit", "Leave the prompt (so does Ctrl-D)." },
@@ -43,7 +44,8 @@ void cli_help_usage(FILE *stream) {
           "API keys are asked for without echo, or read from standard input; never given as\n"
           "arguments, where every user of this host could see them.\n"
           "\n"
-          "Exit status: 0 done, 1 refused, 2 wrong usage, 3 broker not reachable.\n",
+          "Exit status: 0 done, 1 refused, 2 wrong usage, 3 broker not reachable; exec's own\n"
+          "failures are 125 (no key to run it with), 126 (cannot be run), 127 (not found).\n",
           stream);
 }
 

@@ -126,8 +126,35 @@ TEST_BOTH_LOOPS(command, current_shows_a_mask_and_reveals_when_told_also_without
         if (round == 0)
             broker_kill(b);
     }
-    cr_assert_eq(command_run(b, NULL, "current", "nowhere", NULL)->code, 1);
     cr_assert_eq(command_run(b, NULL, "current", NULL)->code, 2);
+}
+
+/* Every verb; what is published is read all the same. */
+TEST_BOTH_LOOPS(command, no_broker_is_3_and_no_pool_is_1) {
+    static const char *const ASKS[][3] = {
+        { "show", "pools" },
+        { "show", "keys", "nowhere" },
+        { "delete", "pool", "nowhere" },
+        { "watch" },
+        { "disable", "key", "nowhere" },
+        { "export", "nowhere" },
+        { "rotate", "master" },
+        { "add", "pool", "nowhere" },
+        { "current", "nowhere" },
+    };
+    start(b);
+    struct program *missing = command_run(b, NULL, "current", "nowhere", NULL);
+    cr_assert_eq(missing->code, 1);
+    cr_assert_not_null(strstr(missing->err, "no such pool"), "%s", missing->err);
+    cr_assert_eq(command_run(b, NULL, "current", "No Name", NULL)->code, 1);
+    broker_kill(b);
+    for (size_t i = 0; i < sizeof ASKS / sizeof *ASKS; i++) {
+        struct program *ask = command_run(b, "sk-input", ASKS[i][0], ASKS[i][1],
+                                          ASKS[i][1] ? ASKS[i][2] : NULL, NULL);
+        cr_assert_eq(ask->code, 3, "%s %s: %d %s", ASKS[i][0], ASKS[i][1], ask->code, ask->err);
+        cr_assert_not_null(strstr(ask->err, "broker"), "%s", ask->err);
+    }
+    cr_assert_eq(command_run(b, NULL, "help", NULL)->code, 0);
 }
 
 TEST_BOTH_LOOPS(command, an_exhausted_pool_is_a_refusal_that_says_so) {
@@ -137,7 +164,7 @@ TEST_BOTH_LOOPS(command, an_exhausted_pool_is_a_refusal_that_says_so) {
     cr_assert_eq(current->code, 1);
     cr_assert_not_null(strstr(current->err, "main"), "%s", current->err);
     struct program *run = command_run(b, NULL, "exec", "main", "--", "/bin/true", NULL);
-    cr_assert_eq(run->code, 1);
+    cr_assert_eq(run->code, 125);
 }
 
 TEST_BOTH_LOOPS(command, exec_sets_the_vendors_variables_and_hands_down_nothing_else) {
@@ -154,9 +181,31 @@ TEST_BOTH_LOOPS(command, exec_sets_the_vendors_variables_and_hands_down_nothing_
     cr_assert_null(memmem(run->out, run->out_length, SECRET, strlen(SECRET)));
     run = command_run(b, NULL, "exec", "main", "--", "/bin/sh", "-c", "exit 42", NULL);
     cr_assert_eq(run->code, 42);
-    run = command_run(b, NULL, "exec", "main", "--", "/no/such/program", NULL);
-    cr_assert_eq(run->code, 127);
-    cr_assert_eq(command_run(b, NULL, "exec", "main", NULL)->code, 2);
+}
+
+/* As env(1) has them, so that a program's own 1, 2 and 3 are its own. */
+TEST_BOTH_LOOPS(command, execs_own_failures_have_codes_of_their_own) {
+    start(b);
+    const char *data = scene_text("%s/data", scene_disk());
+    close(open(data, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    const struct {
+        const char *pool, *program;
+        int code;
+    } runs[] = { { "main", "/no/such/program", 127 },
+                 { "main", "no-such-program", 127 },
+                 { "main", data, 126 },
+                 { "nowhere", "true", 125 },
+                 { "main", NULL, 125 },
+                 { "No Name", "true", 125 } };
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        struct program *run =
+            command_run(b, NULL, "exec", runs[i].pool, "--", runs[i].program, NULL);
+        cr_assert_eq(run->code, runs[i].code, "%s: %d %s", runs[i].program, run->code, run->err);
+        cr_assert_eq(strncmp(run->err, "keybroker: ", 11), 0, "%s", run->err);
+    }
+    broker_kill(b);
+    cr_assert_eq(command_run(b, NULL, "exec", "nowhere", "--", "true", NULL)->code, 125);
+    cr_assert_eq(command_run(b, NULL, "exec", "main", "--", "true", NULL)->code, 0);
 }
 
 TEST_BOTH_LOOPS(command, watch_prints_events_and_ends_with_3_when_the_broker_goes) {

@@ -430,9 +430,10 @@ Test(cli_command, ctrl_c_ends_a_watch_and_not_the_prompt) {
 }
 
 Test(cli_command, a_pool_that_nobody_published_has_no_current_key) {
-    cr_assert_eq(run("", "current", "none"), 1);
+    cr_assert_eq(run("", "current", "none"), 3);
     cr_assert_not_null(strstr(read_file("err"), "pool none: "));
-    cr_assert_eq(run("", "exec", "none", "--", "true"), 1);
+    cr_assert_not_null(strstr(read_file("err"), "no broker"), "%s", read_file("err"));
+    cr_assert_eq(run("", "exec", "none", "--", "true"), 125);
     cr_assert_eq(run("", "current"), 2);
-    cr_assert_eq(run("", "exec", "none"), 2);
+    cr_assert_eq(run("", "exec", "none"), 125);
 }
