@@ -116,6 +116,14 @@ static void events_row(struct cli_table *table, const json_t *event, int64_t now
 }
 
 void cli_render_events(const struct cli_context *context, const json_t *body, int64_t now_ms) {
+    static const struct cli_column columns[] = {
+        { "SEQ", 6, 0, CLI_COLUMN_RIGHT },
+        { "TIME", 4, 0, 0 },
+        { "POOL", 5, 8, 0 },
+        { "KEY", 2, 12, 0 },
+        { "CHANGE", 1, 12, 0 },
+        { "CAUSE", 3, 20, 0 },
+    };
     const json_t *events = json_object_get(body, "events");
     struct cli_text line = CLI_TEXT_INIT;
     struct cli_table *table = NULL;
@@ -128,15 +136,8 @@ void cli_render_events(const struct cli_context *context, const json_t *body, in
             fprintf(context->out, "%s\n", cli_text_string(&line));
             continue;
         }
-        if (!table) {
-            table = cli_table_new(context);
-            cli_table_column(table, "SEQ", CLI_COLUMN_RIGHT);
-            cli_table_column(table, "TIME", 0);
-            cli_table_column(table, "POOL", 0);
-            cli_table_column(table, "KEY", 0);
-            cli_table_column(table, "CHANGE", 0);
-            cli_table_column(table, "CAUSE", CLI_COLUMN_TRUNC);
-        }
+        if (!table)
+            table = cli_table_new(context, columns, sizeof(columns) / sizeof(columns[0]));
         events_row(table, event, now_ms);
     }
     if (table)

@@ -114,16 +114,26 @@ static void keys_row(struct cli_table *table, const json_t *key, bool with_weigh
     const char *account = cli_json_string(key, "account");
     cli_text_add_printable(&text, account ? account : "");
     cli_table_cell(table, &text, NULL);
-    if (with_weight) {
+    if (with_weight)
         cli_view_value(&text, json_object_get(key, "weight"));
-        cli_table_cell(table, &text, NULL);
-    }
+    cli_table_cell(table, &text, NULL);
     view_note(&text, key);
     cli_table_cell(table, &text, NULL);
     cli_text_deinit(&text);
 }
 
 void cli_render_keys(const struct cli_context *context, const json_t *body, int64_t now_ms) {
+    static const struct cli_column columns[] = {
+        { "POS", 3, 0, CLI_COLUMN_RIGHT },
+        { "NAME", 1, 10, 0 },
+        { "STATUS", 2, 0, 0 },
+        { "KEY", 7, 0, 0 },
+        { "EXPIRES", 6, 0, 0 },
+        { "RECOVERS", 4, 0, 0 },
+        { "ACCOUNT", 8, 8, 0 },
+        { "WEIGHT", 9, 0, CLI_COLUMN_RIGHT | CLI_COLUMN_IF_FILLED },
+        { "NOTE", 5, 14, 0 },
+    };
     const json_t *keys = json_object_get(body, "keys");
     const char *strategy = cli_json_string(body, "strategy");
     bool with_weight = strategy && strcmp(strategy, "spread") == 0;
@@ -132,17 +142,7 @@ void cli_render_keys(const struct cli_context *context, const json_t *body, int6
         fputs("No key matches.\n", context->out);
         return;
     }
-    struct cli_table *table = cli_table_new(context);
-    cli_table_column(table, "POS", CLI_COLUMN_RIGHT);
-    cli_table_column(table, "NAME", 0);
-    cli_table_column(table, "STATUS", 0);
-    cli_table_column(table, "KEY", 0);
-    cli_table_column(table, "EXPIRES", 0);
-    cli_table_column(table, "RECOVERS", 0);
-    cli_table_column(table, "ACCOUNT", 0);
-    if (with_weight)
-        cli_table_column(table, "WEIGHT", CLI_COLUMN_RIGHT);
-    cli_table_column(table, "NOTE", CLI_COLUMN_TRUNC);
+    struct cli_table *table = cli_table_new(context, columns, sizeof(columns) / sizeof(columns[0]));
     for (size_t i = 0; i < json_array_size(keys); i++)
         keys_row(table, json_array_get(keys, i), with_weight, now_ms);
     cli_table_print(table);

@@ -10,18 +10,17 @@
 #include "view.h"
 
 void cli_render_vendors(const struct cli_context *context, const json_t *body) {
+    static const struct cli_column columns[] = {
+        { "VENDOR", 1, 10, 0 }, { "TITLE", 5, 0, 0 },        { "BASE URL", 2, 20, 0 },
+        { "AUTH", 4, 0, 0 },    { "ENVIRONMENT", 3, 20, 0 },
+    };
     static const char *const plain[] = { "name", "title", "base_url", "auth", "environment" };
     const json_t *vendors = json_object_get(body, "vendors");
     if (json_array_size(vendors) == 0) {
         fputs("No vendor matches.\n", context->out);
         return;
     }
-    struct cli_table *table = cli_table_new(context);
-    cli_table_column(table, "VENDOR", 0);
-    cli_table_column(table, "TITLE", 0);
-    cli_table_column(table, "BASE URL", 0);
-    cli_table_column(table, "AUTH", 0);
-    cli_table_column(table, "ENVIRONMENT", CLI_COLUMN_TRUNC);
+    struct cli_table *table = cli_table_new(context, columns, sizeof(columns) / sizeof(columns[0]));
     struct cli_text text = CLI_TEXT_INIT;
     for (size_t i = 0; i < json_array_size(vendors); i++) {
         const json_t *vendor = json_array_get(vendors, i);

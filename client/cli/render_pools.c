@@ -48,6 +48,17 @@ static void pools_row(struct cli_table *table, const json_t *pool, int64_t now_m
 }
 
 void cli_render_pools(const struct cli_context *context, const json_t *body, int64_t now_ms) {
+    static const struct cli_column columns[] = {
+        { "POOL", 1, 10, 0 },
+        { "VENDOR", 7, 0, 0 },
+        { "STRATEGY", 8, 0, 0 },
+        { "CURRENT", 3, 10, 0 },
+        { "USABLE", 2, 0, CLI_COLUMN_RIGHT },
+        { "GUARD", 4, 0, 0 },
+        { "FAILOVER", 6, 0, 0 },
+        { "GROUP", 9, 0, 0 },
+        { "BENCHED", 5, 10, 0 },
+    };
     const json_t *pools = json_object_get(body, "pools");
     if (json_array_size(pools) == 0) {
         if (cli_json_integer(body, "total", 0) == 0)
@@ -56,17 +67,7 @@ void cli_render_pools(const struct cli_context *context, const json_t *body, int
             fputs("No pool matches.\n", context->out);
         return;
     }
-    struct cli_table *table = cli_table_new(context);
-    cli_table_column(table, "POOL", 0);
-    cli_table_column(table, "VENDOR", 0);
-    cli_table_column(table, "STRATEGY", 0);
-    cli_table_column(table, "CURRENT", 0);
-    cli_table_column(table, "USABLE", CLI_COLUMN_RIGHT);
-    cli_table_column(table, "GUARD", 0);
-    cli_table_column(table, "FAILOVER", 0);
-    cli_table_column(table, "GROUP", 0);
-    /* Only a table's last column is cut: libsmartcols would cut names before remarks. */
-    cli_table_column(table, "BENCHED", CLI_COLUMN_TRUNC);
+    struct cli_table *table = cli_table_new(context, columns, sizeof(columns) / sizeof(columns[0]));
     for (size_t i = 0; i < json_array_size(pools); i++)
         pools_row(table, json_array_get(pools, i), now_ms);
     cli_table_print(table);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <wchar.h>
 
 /* 2026-11-23T16:00:00Z */
 #define NOW_MS INT64_C(1795449600000)
@@ -93,6 +94,96 @@ Test(cli_render, long_remarks_are_cut_on_a_terminal_and_names_never) {
     cr_assert_not_null(strstr(output, "A * (default)"));
     cr_assert_not_null(strstr(output, "too many"));
     free(output);
+}
+
+/* Tables whose names and remarks are as long as they may be. */
+#define LONG_NAME "a-name-of-ünusual-length-that-somebody-gave-to-this-and-not-to-that"
+static const struct {
+    const char *first, *second, *json;
+    unsigned other_lines; /* above the table */
+} WIDE[] = {
+    { "show", "keys", "{\"strategy\":\"spread\",\"total\":2," KEYS "}", 1 },
+    { "show", "keys",
+      "{\"keys\":[{\"name\":\"" LONG_NAME "\",\"status\":\"exceeded\",\"priority\":65536,"
+      "\"account\":\"" LONG_NAME "\",\"note\":\"" LONG_NAME LONG_NAME "\",\"masked\":\"sk-…cdef\","
+      "\"expires_at\":\"2026-12-24T18:30:00Z\",\"recovers_at\":\"2026-11-23T16:04:12Z\"}]}",
+      1 },
+    { "show", "pools",
+      "{\"pools\":[{\"name\":\"" LONG_NAME "\",\"vendor\":\"openai\",\"strategy\":\"priority\","
+      "\"current\":\"" LONG_NAME "\",\"usable\":3,\"total\":7,\"guard\":\"watching\","
+      "\"last_failover\":\"2026-11-23T15:00:00Z\",\"group\":\"" LONG_NAME "\","
+      "\"counts\":{\"normal\":3,\"cooling\":1,\"exceeded\":1,\"error\":1,\"expired\":1}}]}",
+      0 },
+    { "show", "vendors",
+      "{\"vendors\":[{\"name\":\"" LONG_NAME "\",\"title\":\"" LONG_NAME "\",\"base_url\":"
+      "\"https://generativelanguage.example.com/v1beta\",\"auth\":\"Authorization: Bearer\","
+      "\"environment\":[\"ONE_API_KEY\",\"ONE_BASE_URL\",\"ANOTHER_API_KEY\"]}]}",
+      0 },
+    { "show", "events",
+      "{\"events\":[{\"seq\":100000,\"time\":\"2026-11-23T15:00:00Z\",\"pool\":\"" LONG_NAME
+      "\",\"key\":\"" LONG_NAME "\",\"kind\":\"status\",\"from\":\"cooling\",\"to\":"
+      "\"exceeded\",\"class\":\"quota\",\"reason\":\"" LONG_NAME "\",\"who\":\"report\"}]}",
+      0 },
+};
+
+static int places_of(const char *line) {
+    wchar_t wide[1024];
+    cr_assert_lt(mbstowcs(wide, line, 1024), 1024);
+    return wcswidth(wide, 1024);
+}
+
+Test(cli_render, no_table_is_wider_than_its_terminal) {
+    for (unsigned width = 1; width <= 300; width++) {
+        for (size_t i = 0; i < sizeof(WIDE) / sizeof(WIDE[0]); i++) {
+            char *output = rendered(WIDE[i].first, WIDE[i].second, WIDE[i].json, width);
+            unsigned number = 0;
+            char *rest = output;
+            for (char *line; (line = strsep(&rest, "\n")) && rest;)
+                cr_assert(number++ < WIDE[i].other_lines || places_of(line) <= (int)width,
+                          "%s %zu in %u places: %s", WIDE[i].second, i, width, line);
+            cr_assert_geq(number, WIDE[i].other_lines + 2);
+            free(output);
+        }
+    }
+}
+
+Test(cli_render, without_a_terminal_no_table_is_cut) {
+    for (size_t i = 0; i < sizeof(WIDE) / sizeof(WIDE[0]); i++) {
+        char *output = rendered(WIDE[i].first, WIDE[i].second, WIDE[i].json, 0);
+        for (const char *at = output; (at = strstr(at, "…")); at += strlen("…"))
+            cr_assert(strncmp(at, "…cdef", 7) == 0 || strncmp(at, "…9999", 7) == 0, "%s", output);
+        cr_assert(i == 0 || strstr(output, LONG_NAME), "%s", output);
+        free(output);
+    }
+}
+
+/* First what says nothing goes, then remarks are cut, then columns go; name and status stay. */
+Test(cli_render, a_narrow_table_keeps_what_matters_most) {
+    const char *json = "{\"total\":2,\"strategy\":\"priority\"," KEYS "}";
+    static const struct {
+        unsigned width;
+        const char *table;
+    } narrow[] = {
+        { 82, "POS  NAME           STATUS   KEY       EXPIRES           RECOVERS  NOTE\n"
+              "  1  A * (default)  normal   sk-…cdef  never                       first\n"
+              "  2  B              cooling  …9999     2026-12-24 18:30  in 4m12s  "
+              "too many reque…\n" },
+        { 60, "POS  NAME           STATUS   RECOVERS  NOTE\n"
+              "  1  A * (default)  normal             first\n"
+              "  2  B              cooling  in 4m12s  too many requests in…\n" },
+        { 40, "POS  NAME           STATUS   RECOVERS\n"
+              "  1  A * (default)  normal\n"
+              "  2  B              cooling  in 4m12s\n" },
+        { 20, "NAME         STATUS\n"
+              "A * (defau…  normal\n"
+              "B            cooling\n" },
+    };
+    for (size_t i = 0; i < sizeof(narrow) / sizeof(narrow[0]); i++) {
+        char *output = rendered("show", "keys", json, narrow[i].width);
+        cr_expect_str_eq(strchr(output, '\n') + 1, narrow[i].table, "%u:\n%s", narrow[i].width,
+                         output);
+        free(output);
+    }
 }
 
 Test(cli_render, pools_are_listed_with_what_ails_them) {
