@@ -245,6 +245,8 @@ bool model_guard_holds(struct model *model, const struct cause *cause, struct mo
 void model_guard_release(struct model *model, const struct cause *cause, struct model_pool *pool,
                          const char *reason, struct changeset *set);
 bool model_guard_is_on(const struct model_pool *pool);
+/* Until when it holds, in monotonic ms; 0 = it watches, or is off (pool->guard_share is 0). */
+int64_t model_guard_until(const struct model_pool *pool);
 /* An OVERLOAD or NETWORK report: the endpoint's keys cool when it is one too many. */
 enum report_fate model_report_endpoint(struct model *model, const struct cause *cause,
                                        struct model_key *key, const struct report *report,

@@ -18,6 +18,10 @@ bool model_guard_is_on(const struct model_pool *pool) {
     return pool->trouble.guard_until_mono != 0;
 }
 
+int64_t model_guard_until(const struct model_pool *pool) {
+    return pool->trouble.guard_until_mono;
+}
+
 static void tell(const struct cause *cause, const struct model_pool *pool, const char *reason,
                  struct changeset *set) {
     struct event event = model_event(cause, EVENT_GUARD, pool, NULL);

@@ -51,6 +51,15 @@ static const char *guard_word(const struct model_pool *pool) {
     return pool->guard_share ? "on" : "off";
 }
 
+/* The same in numbers: from which share of the pool on it holds, and until when it does. */
+static void add_guard(json_t *object, const struct server *server, const struct model_pool *pool) {
+    int64_t until = model_guard_until(pool);
+    int64_t until_wall = until ? until - server->now.mono_ms + server->now.wall_ms : 0;
+    json_object_set_new(object, "guard", json_string(guard_word(pool)));
+    json_object_set_new(object, "guard_share", json_integer(pool->guard_share));
+    json_object_set_new(object, "guard_until", view_time(until_wall));
+}
+
 static json_t *name_or_null(const struct model_key *key) {
     return key ? json_string(key->record->name) : json_null();
 }
@@ -62,7 +71,7 @@ void view_add_outlook(json_t *object, const struct server *server, const struct 
         next = publication_next(pub, server->now.wall_ms);
     json_object_set_new(object, "current", name_or_null(model_key_by_id(server->model, current)));
     json_object_set_new(object, "next", name_or_null(model_key_by_id(server->model, next)));
-    json_object_set_new(object, "guard", json_string(guard_word(pool)));
+    add_guard(object, server, pool);
     json_object_set_new(object, "recovers_at",
                         view_time(pub ? publication_recovers_at(pub, server->now) : 0));
 }

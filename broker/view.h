@@ -20,7 +20,8 @@ json_t *view_vendor(const struct vendor *vendor);
 json_t *view_vendor_whole(const struct vendor *vendor);
 json_t *view_info(const struct server *server);
 /* What every object about a whole pool says: the `current` key (that workers are handed now, by
- * priority), the `next`, the `guard`, and when an exhausted pool has a key again. */
+ * priority), the `next`, the `guard` with its share and its end, and when an exhausted pool has a
+ * key again. */
 void view_add_outlook(json_t *object, const struct server *server, const struct model_pool *pool);
 /* RFC 3339, or null for 0. */
 json_t *view_time(int64_t wall_ms);

@@ -65,7 +65,8 @@ TEST_BOTH_LOOPS(admin, lists_have_the_fields_that_are_documented) {
     struct peer *peer = peer_start(b, 2);
     struct answer *keys = peer_must(peer, "json show keys main");
     assert_fields(keys->json, "show keys",
-                  "pool vendor strategy revision total current next guard recovers_at keys");
+                  "pool vendor strategy revision total current next guard guard_share guard_until "
+                  "recovers_at keys");
     cr_assert_str_eq(answer_string(keys, "current"), "key1");
     cr_assert_str_eq(answer_string(keys, "next"), "key2");
     assert_fields(answer_at(keys, "keys.1"), "a key",
@@ -79,8 +80,10 @@ TEST_BOTH_LOOPS(admin, lists_have_the_fields_that_are_documented) {
     cr_assert(json_is_true(answer_at(keys, "keys.0.default")));
     struct answer *pools = peer_must(peer, "json show pools");
     assert_fields(answer_at(pools, "pools.0"), "a pool",
-                  "name vendor strategy current next usable counts guard recovers_at last_failover "
-                  "revision");
+                  "name vendor strategy current next usable counts guard guard_share guard_until "
+                  "recovers_at last_failover revision");
+    cr_assert_eq(answer_number(pools, "pools.0.guard_share"), 0, "it is off");
+    cr_assert(json_is_null(answer_at(pools, "pools.0.guard_until")));
     cr_assert_eq(answer_number(pools, "pools.0.counts.normal"), 2);
     struct answer *events = peer_must(peer, "json show events");
     assert_fields(answer_at(events, "events.0"), "an event",

@@ -474,7 +474,9 @@ TEST_BOTH_LOOPS(vendors, a_vendor_that_refuses_everybody_does_not_cost_a_pool_it
     kb_reader *reader = worker_open(b, "main");
     kb_health_info health = KB_HEALTH_INFO_INIT;
     EVENTUALLY(kb_health(reader, &health) == 0 && health.guarded);
-    cr_assert_str_eq(answer_string(peer_must(peer, "json show pool main"), "guard"), "holding");
+    struct answer *held = peer_must(peer, "json show pool main");
+    cr_assert_str_eq(answer_string(held, "guard"), "holding");
+    cr_assert(json_is_string(answer_at(held, "guard_until")));
     scene_sleep_ms(300); /* of refusals that the guard holds */
     cr_assert_geq(count_status(peer, "main", "normal"), 3);
     cr_assert_leq(count_status(peer, "main", "error"), 3);

@@ -18,6 +18,8 @@ export interface Pool {
   total: number;
   counts: Record<Status, number>;
   guard: 'off' | 'on' | 'holding';
+  guard_share: number; /* percent; 0 = off */
+  guard_until: string | null; /* when it holds: until then */
   revision: number;
   last_failover: string | null;
   failovers: number;
