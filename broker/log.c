@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "moment.h"
+#include "printable.h"
 #include "timetext.h"
 
 static _Atomic int log_limit = LOG_LEVEL_INFO;
@@ -30,13 +31,6 @@ static const char *level_name(enum log_level level) {
     return "?";
 }
 
-/* A line is one line: what a peer chose (names) must not forge another. */
-static void flatten(char *text) {
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 127)
-            *text = '?';
-}
-
 void log_line(enum log_level level, const char *format, ...) {
     if ((int)level > atomic_load_explicit(&log_limit, memory_order_relaxed))
         return;
@@ -52,7 +46,7 @@ void log_line(enum log_level level, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof line - (size_t)length - 1, format, arguments);
     va_end(arguments);
-    flatten(text);
+    printable_replace(text); /* a line is one line: what a peer chose must not forge another */
     size_t end = strlen(line);
     line[end++] = '\n';
     ssize_t ignored = write(STDERR_FILENO, line, end); /* nowhere to say that it failed */

@@ -13,8 +13,6 @@
 int model_check_pool_name(const char *name, struct refusal *refusal);
 /* Key names and accounts: 1–64 printable UTF-8 characters, not beginning with '#'. */
 int model_check_label(const char *text, const char *field, struct refusal *refusal);
-/* Well-formed UTF-8 without controls, line ends and what disguises a line. */
-bool model_is_printable(const char *text);
 int model_check_note(const char *note, struct refusal *refusal);
 
 /* What fits of `text`. On the way of a report: snprintf takes ten times as long. */

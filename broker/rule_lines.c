@@ -9,6 +9,7 @@
 
 #include "memory.h"
 #include "model_text.h"
+#include "printable.h"
 #include "vendor_rules.h"
 
 _Static_assert((int)RULE_LINES_MAX + (int)VENDOR_RULES_MAX <= (int)KB_RULES_MAX,
@@ -17,7 +18,7 @@ _Static_assert((int)RULE_LINES_MAX + (int)VENDOR_RULES_MAX <= (int)KB_RULES_MAX,
 static int check_line(const char *line, struct refusal *refusal) {
     struct kb_rule rule;
     const char *problem = "a rule is printable text";
-    if (model_is_printable(line))
+    if (printable_text(line))
         problem = kb_rule_parse(line, &rule);
     return problem ? refuse(refusal, REFUSED_SYNTAX, "bad-rule", "rule", "%s", problem) : 0;
 }

@@ -9,6 +9,7 @@
 #include "admin.h"
 #include "listing.h"
 #include "memory.h"
+#include "printable.h"
 #include "render.h"
 #include "server.h"
 #include "view.h"
@@ -24,19 +25,10 @@ void reply_free(struct reply *reply) {
 
 /* ---- one reply ---- */
 
-/* A message quotes what the peer sent. On this protocol it is one line, and text. */
-static void make_printable(char *text) {
-    json_t *valid = json_string(text);
-    for (char *at = text; *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f || (!valid && (unsigned char)*at >= 0x80))
-            *at = '?';
-    json_decref(valid);
-}
-
 static void write_refusal(struct reply *reply, struct buffer *out) {
     struct refusal *refusal = &reply->refusal;
-    make_printable(refusal->message);
-    make_printable(refusal->field);
+    printable_replace(refusal->message); /* it quotes what the peer sent */
+    printable_replace(refusal->field);
     buffer_printf(out, "ERR %d %s\n", refusal->code, refusal->message);
     if (!reply->json)
         return;
