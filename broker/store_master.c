@@ -227,7 +227,7 @@ int store_rotate_master(struct store *store, const unsigned char *given, char er
             snprintf(error, 256, "the new master key cannot be stored (%s)", strerror(-rc));
         return rc;
     }
-    if (credential)
+    if (credential || vault_master_is_link(path))
         return refuse_to_write(path, error);
     unsigned char master[VAULT_KEY_SIZE];
     rc = vault_make_master_aside(path, master);

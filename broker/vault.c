@@ -117,31 +117,51 @@ static int check_master_file(int fd, const char *path, bool credential, char err
         snprintf(error, 256, "the master key %.160s is not a regular file", path);
         return -EINVAL;
     }
-    if (!credential && (st.st_mode & 077) != 0) {
+    /* A Kubernetes Secret comes as root's, 0440, with the group that the pod was given. */
+    bool mounted = st.st_uid == 0 && (st.st_mode & 07337) == 0;
+    if (!credential && !mounted && (st.st_mode & 077) != 0) {
         snprintf(error, 256,
-                 "the master key %.160s may be accessed by group or others: chmod 600 it", path);
+                 "the master key %.160s may be accessed by group or others: chmod 600 it (or 440, "
+                 "owned by root)",
+                 path);
         return -EPERM;
     }
     return 0;
 }
 
+bool vault_master_is_link(const char *path) {
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* Links are what mounted secrets are made of, so those of root and of the broker's user are
+ * followed; anybody else's would choose the key. */
+static int open_master(const char *path) {
+    /* O_NONBLOCK: a FIFO in the key's place must not hang the start. */
+    const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    int fd = open(path, flags | O_NOFOLLOW);
+    struct stat st;
+    if (fd < 0 && errno == ELOOP && lstat(path, &st) == 0 &&
+        (st.st_uid == 0 || st.st_uid == geteuid()))
+        fd = open(path, flags);
+    return fd < 0 ? -errno : fd;
+}
+
 int vault_read_master(const char *path, bool credential, unsigned char master[VAULT_KEY_SIZE],
                       char error[256]) {
     ready();
-    /* O_NONBLOCK: a FIFO in the key's place must not hang the start. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0) {
-        int rc = -errno;
-        if (rc == -ELOOP)
-            snprintf(error, 256, "the master key %.160s is a symbolic link: name the file itself",
-                     path);
-        else
-            snprintf(error, 256, "cannot read the master key %.160s: %s", path, strerror(-rc));
+    int fd = open_master(path), rc = fd;
+    if (rc == -ELOOP)
+        snprintf(error, 256,
+                 "the master key %.160s is a symbolic link of another user: name the file itself",
+                 path);
+    else if (rc < 0)
+        snprintf(error, 256, "cannot read the master key %.160s: %s", path, strerror(-rc));
+    if (rc < 0)
         return rc;
-    }
 
     unsigned char bytes[HEX_SIZE + 2];
-    int rc = check_master_file(fd, path, credential, error);
+    rc = check_master_file(fd, path, credential, error);
     if (rc == 0) {
         ssize_t length = read_all(fd, bytes, sizeof(bytes));
         rc = length < 0 ? (int)length : vault_decode_master(bytes, (size_t)length, master);

@@ -33,10 +33,14 @@ struct vault_label {
 };
 
 /* Read the 32-byte master key from `path` (64 hex digits and an optional newline, or 32 raw bytes).
- * Refuses a file that group or others may access (unless it is in $CREDENTIALS_DIRECTORY), a
- * symbolic link, a wrong size. 0 or -errno, with a sentence for the log in `error`. */
+ * Refuses a file that group or others may access (unless it is in $CREDENTIALS_DIRECTORY, or
+ * root's and 0440 at most, as a mounted secret), a symbolic link that is neither root's nor the
+ * broker's user's, a wrong size. 0 or -errno, with a sentence for the log in `error`. */
 int vault_read_master(const char *path, bool credential, unsigned char master[VAULT_KEY_SIZE],
                       char error[256]);
+
+/* What others keep behind a symbolic link is theirs to replace. */
+bool vault_master_is_link(const char *path);
 
 /* Make a master key file at `path` (O_EXCL, 0600, written and fsynced with its directory). 0 or
  * -errno. */

@@ -91,8 +91,8 @@ Test(store_damage, only_what_lies_among_the_credentials_may_be_open_to_its_group
     cr_assert_eq(mkdir(credentials, 0700), 0);
     file_write("credentials/mine.key", "0123456789abcdef0123456789abcdef", 32);
     file_write("credentials.key", "0123456789abcdef0123456789abcdef", 32);
-    cr_assert_eq(fchmodat(state_dir.fd, "credentials/mine.key", 0440, 0), 0);
-    cr_assert_eq(fchmodat(state_dir.fd, "credentials.key", 0440, 0), 0);
+    cr_assert_eq(fchmodat(state_dir.fd, "credentials/mine.key", 0640, 0), 0);
+    cr_assert_eq(fchmodat(state_dir.fd, "credentials.key", 0640, 0), 0);
     struct store *store = NULL;
     struct store_options options = { .state_dir_fd = state_dir.fd, .master_key_file = beside };
     cr_expect_eq(store_open(&store, &options, store_error), -EPERM, "%s", store_error);

@@ -203,6 +203,17 @@ Test(store_rotate, a_credential_is_not_replaced_and_the_cure_is_named) {
     rmdir(path);
 }
 
+Test(store_rotate, a_key_behind_a_link_is_not_replaced) {
+    make_store();
+    cr_assert_eq(renameat(state_dir.fd, "master.key", state_dir.fd, "mounted.key"), 0);
+    cr_assert_eq(symlinkat("mounted.key", state_dir.fd, "master.key"), 0);
+    struct store *store = open_store();
+    cr_expect_eq(store_rotate_master(store, NULL, store_error), -EROFS);
+    cr_expect_not_null(strstr(store_error, "rotate master-key given"), "%s", store_error);
+    cr_expect_eq(store->next_key, NEXT_KEY_NONE);
+    store_close(store);
+}
+
 Test(store_rotate, a_master_key_that_is_not_the_stores_is_not_rotated_from) {
     make_store();
     struct store *store = open_store();

@@ -212,13 +212,39 @@ Test(vault, a_master_key_that_others_may_access_is_refused_unless_it_is_a_creden
     }
 }
 
-Test(vault, a_master_key_that_is_a_link_or_no_file_is_refused, .timeout = 10) {
+Test(vault, a_mounted_secret_of_roots_may_be_read_by_its_group) {
+    unsigned char master[VAULT_KEY_SIZE];
+    char path[512];
+    if (geteuid() != 0)
+        cr_skip_test("only root has files of root's");
+    path_of("k", path);
+    file_write("k", "0123456789abcdef0123456789abcdef", 32);
+    cr_assert_eq(chmod(path, 0440), 0);
+    cr_expect_eq(vault_read_master(path, false, master, store_error), 0, "%s", store_error);
+    cr_assert_eq(chown(path, 12345, (gid_t)-1), 0);
+    cr_expect_eq(vault_read_master(path, false, master, store_error), -EPERM, "not root's");
+    cr_assert_eq(chown(path, 0, (gid_t)-1), 0);
+    cr_assert_eq(chmod(path, 0444), 0);
+    cr_expect_eq(vault_read_master(path, false, master, store_error), -EPERM, "for everybody");
+}
+
+Test(vault, a_link_is_followed_if_it_is_not_another_users) {
     unsigned char master[VAULT_KEY_SIZE];
     char path[512];
     file_write("real", "0123456789abcdef0123456789abcdef", 32);
     cr_assert_eq(symlinkat("real", state_dir.fd, "link"), 0);
     path_of("link", path);
+    cr_expect_eq(vault_read_master(path, false, master, store_error), 0, "%s", store_error);
+    cr_expect(vault_master_is_link(path));
+    if (geteuid() != 0)
+        return;
+    cr_assert_eq(lchown(path, 12345, (gid_t)-1), 0);
     cr_expect_eq(vault_read_master(path, false, master, store_error), -ELOOP);
+}
+
+Test(vault, a_master_key_that_is_no_file_is_refused, .timeout = 10) {
+    unsigned char master[VAULT_KEY_SIZE];
+    char path[512];
     cr_assert_eq(mkfifoat(state_dir.fd, "fifo", 0600), 0);
     path_of("fifo", path);
     cr_expect_eq(vault_read_master(path, false, master, store_error), -EINVAL);
