@@ -37,12 +37,16 @@ static int explain_dir(const char *what, const char *path, int error) {
                   "or /dev/shm, or say --allow-disk-runtime",
                   what, path);
     else if (error == -EPERM)
-        log_error("%s %s is open to too many: chmod %s it", what, path,
-                  strcmp(what, "state directory") == 0 ? "700" : "755");
+        log_error(
+            "%s %s is open to too many: chmod %s it, or name a directory below it, which will "
+            "be made (as in a Kubernetes emptyDir, whose mode is 0777)",
+            what, path, strcmp(what, "state directory") == 0 ? "700" : "755");
     else if (error == -EBUSY)
         log_error("another broker has the %s %s", what, path);
     else if (error == -EACCES)
-        log_error("%s %s belongs to somebody else, or lies where this user may not go", what, path);
+        log_error("%s %s belongs to another user, or lies where this one may not go: name a "
+                  "directory below it, which will be made, or chown it",
+                  what, path);
     else
         log_error("%s %s: %s", what, path, strerror(-error));
     return error;

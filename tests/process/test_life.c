@@ -211,6 +211,16 @@ TEST_BOTH_LOOPS(life, a_runtime_directory_on_a_disk_is_refused_unless_allowed) {
     peer_must(peer_open(b), "show info");
 }
 
+TEST_BOTH_LOOPS(life, a_directory_that_all_may_write_is_refused_and_one_below_it_is_made) {
+    cr_assert_eq(chmod(b->runtime_dir, 0777), 0);
+    broker_spawn(b, NULL);
+    cr_assert_eq(broker_wait_exit(b), 1);
+    cr_assert(broker_log_has(b, "name a directory below it"));
+    b->runtime_dir = scene_text("%s/keybroker", b->runtime_dir);
+    broker_start(b, NULL);
+    cr_assert_eq(broker_stop(b), 0);
+}
+
 TEST_BOTH_LOOPS(life, an_option_that_is_wrong_is_refused_with_2) {
     broker_spawn(b, "--keep-events=none", NULL);
     cr_assert_eq(broker_wait_exit(b), 2);
