@@ -96,6 +96,8 @@ const char *request_option(const struct request *request, const char *name); /* 
 /* Whole decimal numbers in a range; a refusal otherwise. *ret keeps its value where not given. */
 int request_number(const struct request *request, const char *name, uint64_t least, uint64_t most,
                    uint64_t *ret, struct refusal *refusal);
+/* duplicate=allow: may another key of the pool have the same secret? */
+int request_duplicate(const struct request *request, bool *ret_allowed, struct refusal *refusal);
 int request_pool(struct request *request, struct model_pool **ret_pool, struct refusal *refusal);
 /* Pool and key from the first two arguments. */
 int request_key(struct request *request, struct model_pool **ret_pool, struct model_key **ret_key,

@@ -33,7 +33,9 @@ struct import {
     char *rules;        /* the document's, joined; NULL = none given */
     struct map named;   /* key id → model_key: those that the document names */
     struct map unnamed; /* the same: those that it adds without a name */
-    json_t *changes;    /* lines */
+    struct map entered; /* the same: those whose secret is new to them */
+    bool twins_are_fine;
+    json_t *changes; /* lines */
     struct refusal *refusal;
 };
 
@@ -111,7 +113,7 @@ static int read_mode(struct import *import) {
                           import->request->command->words, import->request->command->usage);
         import->dry_run = true;
     }
-    return 0;
+    return request_duplicate(import->request, &import->twins_are_fine, import->refusal);
 }
 
 /* Where export shows a secret, it shows nothing but this (of an api_key a little more). */
@@ -173,7 +175,8 @@ static int key_spec(struct import *import, const json_t *object, struct key_spec
                                .account = text_of(object, "account"),
                                .note = text_of(object, "note"),
                                .config = json_object_get(object, "config"),
-                               .past_expiry_is_fine = true };
+                               .past_expiry_is_fine = true,
+                               .twin_is_fine = true }; /* judged when all are there */
     if (!json_is_object(object) || !json_is_object(spec->config))
         return refuse_import(import, "keys", "every key is an object with a config object");
     int refused = check_types(import, object);
@@ -212,6 +215,7 @@ static int import_new_key(struct import *import, struct key_spec *spec, const js
         return refused;
     struct model_key *key = import->pool->order[import->pool->count - 1];
     map_set(spec->name ? &import->named : &import->unnamed, key->record->id, key);
+    map_set(&import->entered, key->record->id, key);
     tell(import, "+", key->record->name, "");
     return set_disabled(import, key, object);
 }
@@ -273,12 +277,15 @@ static int import_key(struct import *import, const json_t *object) {
         return refuse(import->refusal, REFUSED_SYNTAX, "duplicate-key", "keys",
                       "the document names %.100s twice", spec.name);
     map_set(&import->named, key->record->id, key);
+    uint64_t secret = key->digest;
     char what[REASON_MAX];
     if (reduce(key, &spec, what)) {
         tell(import, "~", key->record->name, what);
         refused = model_set_key(request->server->model, &request->cause, key, &spec, &request->set,
                                 import->refusal);
     }
+    if (key->digest != secret)
+        map_set(&import->entered, key->record->id, key);
     return refused ? refused : set_disabled(import, key, object);
 }
 
@@ -332,6 +339,7 @@ static int import_new_pool(struct import *import) {
     import->added_pool = true;
     if (key.name)
         map_set(&import->named, import->pool->order[0]->record->id, import->pool->order[0]);
+    map_set(&import->entered, import->pool->order[0]->record->id, import->pool->order[0]);
     tell(import, "+ pool", spec.name, vendor);
     tell(import, "+", import->pool->order[0]->record->name, "default key");
     if (import->dry_run)
@@ -437,6 +445,20 @@ static int import_settings(struct import *import) {
     return refused;
 }
 
+/* Judged by what the pool is in the end: a document may give one key's secret to another. */
+static int check_twins(struct import *import) {
+    size_t i = 0;
+    for (const struct model_key *key; (key = map_next(&import->entered, &i));) {
+        const struct model_key *twin = model_twin(key);
+        if (twin)
+            return refuse(import->refusal, REFUSED_RULE, "duplicate-secret", "keys",
+                          "%.80s and %.80s would have the same API key, and where one fails so "
+                          "does the other; duplicate=allow takes it nevertheless",
+                          key->record->name, twin->record->name);
+    }
+    return 0;
+}
+
 static int carry_out(struct import *import) {
     struct request *request = import->request;
     import->pool = model_find_pool(request->server->model, request->arguments[0]);
@@ -462,6 +484,8 @@ static int carry_out(struct import *import) {
     }
     if (!refused && (import->mode == IMPORT_REPLACE || import->added_pool))
         refused = import_rest(import);
+    if (!refused && !import->twins_are_fine)
+        refused = check_twins(import);
     return refused;
 }
 
@@ -500,6 +524,7 @@ int command_import(struct request *request, struct refusal *refusal) {
     }
     map_deinit(&import.named);
     map_deinit(&import.unnamed);
+    map_deinit(&import.entered);
     free(import.rules);
     json_decref(import.changes);
     free_document(&import);

@@ -22,6 +22,8 @@ static int read_key_spec(struct request *request, struct key_spec *spec, struct 
     uint64_t weight = 0;
     int refused = request_number(request, "weight", 1, WEIGHT_MAX, &weight, refusal);
     spec->weight = (uint32_t)weight;
+    if (!refused)
+        refused = request_duplicate(request, &spec->twin_is_fine, refusal);
     return refused;
 }
 

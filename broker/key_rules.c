@@ -17,6 +17,7 @@
 #include "keyconfig.h"
 #include "memory.h"
 #include "model_text.h"
+#include "secret.h"
 
 static const uint64_t RANK_FIRST = UINT64_C(1) << 62;
 static const uint64_t RANK_STEP = UINT64_C(1) << 32;
@@ -58,12 +59,19 @@ static uint64_t rank_between(const struct model_pool *pool, const struct model_k
 
 /* ---- add ---- */
 
-static int check_texts(const struct key_spec *spec, struct refusal *refusal) {
+static int check_texts(const struct model_pool *pool, const struct key_spec *spec,
+                       struct refusal *refusal) {
     int refused = spec->name ? model_check_label(spec->name, "name", refusal) : 0;
+    if (!refused && spec->name)
+        refused = secret_check_shown(pool->vendor, spec->name, "name", refusal);
     if (!refused && spec->account && spec->account[0])
         refused = model_check_label(spec->account, "account", refusal);
+    if (!refused && spec->account)
+        refused = secret_check_shown(NULL, spec->account, "account", refusal);
     if (!refused && spec->note)
         refused = model_check_note(spec->note, refusal);
+    if (!refused && spec->note)
+        refused = secret_check_shown(NULL, spec->note, "note", refusal);
     if (!refused && spec->weight > WEIGHT_MAX)
         refused = refuse(refusal, REFUSED_SYNTAX, "bad-weight", "weight",
                          "a weight is a whole number from 1 to %d", WEIGHT_MAX);
@@ -93,6 +101,25 @@ static void name_key(struct model_pool *pool, char name[32]) {
     do
         snprintf(name, 32, "key%llu", (unsigned long long)++pool->keys_named);
     while (map_get(&pool->names, map_hash(name)));
+}
+
+/* A secret that is new to the key. `owner` NULL = the key is new. */
+static int check_secret(const struct model *model, const struct model_pool *pool,
+                        const struct model_key *owner, const struct key_spec *spec,
+                        const json_t *config, struct refusal *refusal) {
+    const char *api_key = json_string_value(json_object_get(config, "api_key"));
+    if (!api_key) /* keyconfig says what is wrong */
+        return 0;
+    int refused = secret_check(api_key, refusal);
+    if (refused || spec->twin_is_fine)
+        return refused;
+    const struct model_key *twin = model_find_secret(model, pool, api_key);
+    if (!twin || twin == owner)
+        return 0;
+    return refuse(refusal, REFUSED_RULE, "duplicate-secret", "api_key",
+                  "%.100s has this API key already, and where one fails so does the other; "
+                  "duplicate=allow takes it nevertheless",
+                  twin->record->name);
 }
 
 static int config_text(const struct model_pool *pool, json_t *config, char **ret_text,
@@ -135,7 +162,7 @@ static struct key_record *new_record(struct model *model, const struct cause *ca
 
 int model_add_key(struct model *model, const struct cause *cause, struct model_pool *pool,
                   const struct key_spec *spec, struct changeset *set, struct refusal *refusal) {
-    int refused = check_texts(spec, refusal);
+    int refused = check_texts(pool, spec, refusal);
     if (!refused && spec->name)
         refused = check_name_free(pool, spec->name, NULL, refusal);
     if (!refused)
@@ -145,6 +172,8 @@ int model_add_key(struct model *model, const struct cause *cause, struct model_p
         refused = refuse(refusal, REFUSED_RULE, "pool-full", "POOL", "a pool holds at most %u keys",
                          KB_BOARD_SLOTS_MAX);
     char *config = NULL;
+    if (!refused)
+        refused = check_secret(model, pool, NULL, spec, spec->config, refusal);
     if (!refused)
         refused = config_text(pool, spec->config, &config, refusal);
     if (refused)
@@ -179,8 +208,9 @@ int model_add_key(struct model *model, const struct cause *cause, struct model_p
 /* ---- set ---- */
 
 /* The new config's text, or NULL where nothing about it changes. */
-static int changed_config(const struct model_key *key, const struct key_spec *spec, char **ret_text,
-                          bool *ret_new_secret, struct refusal *refusal) {
+static int changed_config(const struct model *model, const struct model_key *key,
+                          const struct key_spec *spec, char **ret_text, bool *ret_new_secret,
+                          struct refusal *refusal) {
     *ret_text = NULL;
     *ret_new_secret = false;
     if (!spec->config)
@@ -189,11 +219,14 @@ static int changed_config(const struct model_key *key, const struct key_spec *sp
     json_t *config = spec->replace_config ? json_incref(spec->config) : json_deep_copy(old);
     if (!spec->replace_config)
         keyconfig_merge(config, spec->config);
-    int refused = config_text(key->pool, config, ret_text, refusal);
+    bool new_secret =
+        !json_equal(json_object_get(old, "api_key"), json_object_get(config, "api_key"));
+    int refused = new_secret ? check_secret(model, key->pool, key, spec, config, refusal) : 0;
+    if (!refused)
+        refused = config_text(key->pool, config, ret_text, refusal);
     if (!refused) {
         assert(*ret_text);
-        *ret_new_secret =
-            !json_equal(json_object_get(old, "api_key"), json_object_get(config, "api_key"));
+        *ret_new_secret = new_secret;
         if (strcmp(*ret_text, key->record->config) == 0) {
             mem_wipe_string(*ret_text);
             *ret_text = NULL;
@@ -242,7 +275,7 @@ int model_set_key(struct model *model, const struct cause *cause, struct model_k
         return refuse(refusal, REFUSED_RULE, "key-expired", "KEY",
                       "%s has expired: it can be shown, moved and deleted, nothing else",
                       key->record->name);
-    int refused = check_texts(spec, refusal);
+    int refused = check_texts(key->pool, spec, refusal);
     if (!refused && spec->name)
         refused = check_name_free(key->pool, spec->name, key, refusal);
     if (!refused)
@@ -250,7 +283,7 @@ int model_set_key(struct model *model, const struct cause *cause, struct model_k
     char *config = NULL;
     bool new_secret = false;
     if (!refused)
-        refused = changed_config(key, spec, &config, &new_secret, refusal);
+        refused = changed_config(model, key, spec, &config, &new_secret, refusal);
     if (refused)
         return refused;
 

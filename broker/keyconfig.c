@@ -14,6 +14,7 @@
 #include <strings.h>
 
 #include "memory.h"
+#include "secret.h"
 
 enum { DEPTH_MAX = 8, URL_MAX_BYTES = 2048 };
 
@@ -84,7 +85,8 @@ json_t *keyconfig_parse_payload(const char *payload, size_t length, struct refus
     json_t *api_key = *payload == '"' || *payload == '[' ? NULL : json_stringn(payload, length);
     if (!api_key) {
         refuse(ret_refusal, REFUSED_SYNTAX, "bad-payload", "payload",
-               "neither a JSON object nor a bare API key");
+               "neither a JSON object nor a bare API key%s",
+               *payload == '"' ? ", which stands without quotes" : "");
         return NULL;
     }
     json_t *config = json_object();
@@ -357,7 +359,8 @@ static bool is_secret_name(const char *name) {
 /* `value` as it may be shown; `hide` when a name above it says that it is secret. */
 static json_t *masked_value(const json_t *value, bool hide) {
     if (json_is_string(value))
-        return hide ? json_string("…") : json_deep_copy(value);
+        return hide || secret_is_like(NULL, json_string_value(value)) ? json_string("…")
+                                                                      : json_deep_copy(value);
     if (json_is_array(value)) {
         json_t *masked = json_array();
         size_t index;

@@ -39,7 +39,7 @@ char *keyconfig_text(const json_t *config);
 
 /* A copy with every secret masked: api_key by the vendor's mask; every string under a name that
  * the vendor calls secret, or that contains secret, token, passw, passphrase, key, credential,
- * authorization or cookie becomes "…".
+ * authorization or cookie becomes "…", and so does one that looks like an API key.
  */
 json_t *keyconfig_masked(const char *config_text, const struct vendor *vendor);
 

@@ -1,5 +1,4 @@
-/* See model.h. What there is, kept consistent: indexes, order, slots, heaps; loading and undoing.
- */
+/* See model.h. What there is, kept consistent: indexes, slots, heaps; loading and undoing. */
 #include "model.h"
 
 #include <assert.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 
 #include <keybroker_shared/board.h>
+#include <sodium.h>
 
 #include "memory.h"
 #include "model_text.h"
@@ -15,6 +15,7 @@
 struct model *model_new(void) {
     struct model *model = mem_alloc(sizeof *model);
     model->next_id = 1;
+    randombytes_buf(model->digest_key, sizeof model->digest_key);
     return model;
 }
 
@@ -27,6 +28,7 @@ static void free_pool(struct model_pool *pool) {
     pool_record_unref(pool->record);
     map_deinit(&pool->names);
     heap_deinit(&pool->expiries);
+    map_deinit(&pool->secrets);
     free(pool->order);
     free(pool->slots);
     free(pool);
@@ -207,55 +209,6 @@ uint32_t model_slot_count(const struct model_pool *pool) {
     return 0;
 }
 
-/* ---- order ---- */
-
-static void renumber(struct model_pool *pool, uint32_t from, uint32_t to) {
-    for (uint32_t i = from; i < to; i++)
-        pool->order[i]->position = i;
-}
-
-static int by_rank(const void *left, const void *right) {
-    const struct model_key *a = *(struct model_key *const *)left;
-    const struct model_key *b = *(struct model_key *const *)right;
-    if (a->rank != b->rank)
-        return a->rank < b->rank ? -1 : 1;
-    return a->record->id < b->record->id ? -1 : a->record->id > b->record->id;
-}
-
-void model_sort(struct model_pool *pool) {
-    qsort(pool->order, pool->count, sizeof(struct model_key *), by_rank);
-    renumber(pool, 0, pool->count);
-}
-
-void model_place(struct model_key *key, uint64_t rank, uint32_t index) {
-    struct model_pool *pool = key->pool;
-    uint32_t from = key->position;
-    assert(index < pool->count && pool->order[from] == key);
-    key->rank = rank;
-    size_t distance = (from < index ? index - from : from - index) * sizeof(struct model_key *);
-    if (from < index)
-        memmove(&pool->order[from], &pool->order[from + 1], distance);
-    else
-        memmove(&pool->order[index + 1], &pool->order[index], distance);
-    pool->order[index] = key;
-    renumber(pool, from < index ? from : index, (from < index ? index : from) + 1);
-}
-
-/* Where a key of this rank belongs; at the end in the usual case. */
-static uint32_t rank_index(const struct model_pool *pool, uint64_t rank) {
-    uint32_t low = 0, high = pool->count;
-    if (!high || pool->order[high - 1]->rank < rank)
-        return high;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (pool->order[middle]->rank < rank)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* ---- keeping the indexes ---- */
 
 static void insert_pool(struct model *model, struct model_pool *pool) {
@@ -296,21 +249,13 @@ struct model_key *model_insert_key(struct model *model, struct model_pool *pool,
     key->rank = rank;
     key->state = *state;
     key->touched_mono = key->permission_mono = INT64_MIN / 2;
-    if (pool->count == pool->capacity) {
-        pool->capacity = pool->capacity ? pool->capacity * 2 : 8;
-        pool->order = mem_resize(pool->order, pool->capacity, sizeof(struct model_key *));
-    }
-    uint32_t index = rank_index(pool, rank);
-    memmove(&pool->order[index + 1], &pool->order[index],
-            (pool->count - index) * sizeof(struct model_key *));
-    pool->order[index] = key;
-    pool->count++;
-    renumber(pool, index, pool->count);
+    model_enter_order(key);
     take_slot(pool, record->slot);
     map_set(&model->keys, record->id, key);
     map_set(&pool->names, map_hash(record->name), key);
     link_account(model, key);
     model_note_expiry(key);
+    model_link_twins(model, key);
     model_end_change(key);
     return key;
 }
@@ -329,13 +274,11 @@ void model_remove_key(struct model *model, struct model_key *key) {
     model_begin_change(key);
     clean(key);
     unlink_account(model, key);
+    model_unlink_twins(key);
     map_remove(&pool->names, map_hash(key->record->name));
     map_remove(&model->keys, key->record->id);
     give_slot(pool, key->record->slot);
-    pool->count--;
-    memmove(&pool->order[key->position], &pool->order[key->position + 1],
-            (pool->count - key->position) * sizeof(struct model_key *));
-    renumber(pool, key->position, pool->count);
+    model_leave_order(key);
     free_key(key);
 }
 
@@ -354,6 +297,10 @@ void model_set_key_record(struct model *model, struct model_key *key, struct key
     key->record = key_record_ref(record);
     map_set(&key->pool->names, map_hash(record->name), key);
     link_account(model, key);
+    if (strcmp(old->config, record->config) != 0) {
+        model_unlink_twins(key);
+        model_link_twins(model, key);
+    }
     if (old->expires_at_ms != record->expires_at_ms) {
         set_expiry_seen(key, false);
         model_note_expiry(key);

@@ -6,13 +6,15 @@
  * It is *staged*: a command's effect is here at once, in the store and on the boards after its
  * commit; if that fails, model_undo takes it back. A report's effect is on the board at once.
  *
- *   model.c         what there is: lookup, order, loading, undoing
+ *   model.c         what there is: lookup, loading, undoing
+ *   model_order.c   the order of a pool's keys
+ *   model_twins.c   which keys of a pool have the same secret
  *   pool_rules.c    add, set and delete pools
  *   key_rules.c     add, set, delete, move and order keys
  *   status_rules.c  how a key's status changes: reports, recoveries, enable and disable
  *   trouble_rules.c when it is not the key: endpoints that fail, the mass-failure guard
  *
- * The structs are readable by everybody in the broker, written by these four files only.
+ * The structs are readable by everybody in the broker, written by these files only.
  */
 #ifndef BROKER_MODEL_H
 #define BROKER_MODEL_H
@@ -51,6 +53,8 @@ struct model_key {
     int64_t touched_mono;    /* when its status word was last moved for a declined report */
     int64_t permission_mono; /* when a PERMISSION report last made an event */
     uint64_t endpoint;       /* hash of the base URL that counts for it; 0 = not worked out yet */
+    uint64_t digest;         /* of its secret; 0 = it has none */
+    struct model_key *twin_next, *twin_previous; /* keys of the pool with the same secret */
 };
 
 struct model_pool {
@@ -60,8 +64,9 @@ struct model_pool {
     struct model_key **order; /* first = used first */
     uint32_t count;
     uint32_t capacity;
-    struct map names; /* map_hash(name) → model_key */
-    uint64_t *slots;  /* bitmap of those in use */
+    struct map names;   /* map_hash(name) → model_key */
+    struct map secrets; /* digest → first model_key that has it */
+    uint64_t *slots;    /* bitmap of those in use */
     uint32_t slot_words;
     uint64_t keys_named;              /* highest N given as key<N> */
     uint32_t counts[KB_STATUS_COUNT]; /* keys by status; expired as far as that was noticed */
@@ -81,6 +86,7 @@ struct model {
     uint32_t guards;  /* pools whose guard holds */
     uint64_t weighed; /* failure reports so far: a number for each */
     uint64_t next_id;
+    unsigned char digest_key[16]; /* drawn anew for every model */
 };
 
 /* Who asks, and when. */
@@ -121,6 +127,10 @@ uint32_t model_strategy_parse(const char *text); /* 0 = none of them */
 unsigned model_status_parse(const char *text);
 /* Next key that shares the account, itself included; start with model_account_first. */
 struct model_key *model_account_first(const struct model *model, struct model_key *key);
+/* A key of the pool that has this secret; another one that has the same as `key`. NULL = none. */
+struct model_key *model_find_secret(const struct model *model, const struct model_pool *pool,
+                                    const char *api_key);
+struct model_key *model_twin(const struct model_key *key);
 bool model_is_default(const struct model_key *key);
 
 /* Take a changeset back, newest change first; changesets are undone in reverse order of their
@@ -150,6 +160,7 @@ struct key_spec {
     uint32_t weight;          /* 0 = not given */
     json_t *config;           /* borrowed, may be rewritten; NULL = not given */
     bool replace_config;      /* else merge */
+    bool twin_is_fine;        /* another key of the pool may have the same secret */
 };
 
 struct pool_spec {
@@ -269,6 +280,10 @@ struct model_key *model_insert_key(struct model *model, struct model_pool *pool,
                                    const struct key_state *state);
 void model_remove_key(struct model *model, struct model_key *key);
 void model_set_key_record(struct model *model, struct model_key *key, struct key_record *record);
+void model_link_twins(struct model *model, struct model_key *key);
+void model_unlink_twins(struct model_key *key);
+void model_enter_order(struct model_key *key);
+void model_leave_order(struct model_key *key);
 void model_sort(struct model_pool *pool);
 void model_place(struct model_key *key, uint64_t rank, uint32_t index);
 uint32_t model_free_slot(const struct model_pool *pool); /* KB_BOARD_SLOTS_MAX = none */

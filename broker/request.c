@@ -84,6 +84,16 @@ int request_number(const struct request *request, const char *name, uint64_t lea
     return 0;
 }
 
+int request_duplicate(const struct request *request, bool *ret_allowed, struct refusal *refusal) {
+    const char *duplicate = request_option(request, "duplicate");
+    *ret_allowed = duplicate != NULL;
+    if (!duplicate || strcmp(duplicate, "allow") == 0)
+        return 0;
+    return refuse(refusal, REFUSED_SYNTAX, "bad-option", "duplicate",
+                  "duplicate=allow takes an API key that another key of the pool has; without it "
+                  "that is refused");
+}
+
 static int check_revision(const struct request *request, const struct model_pool *pool,
                           struct refusal *refusal) {
     uint64_t wanted = pool->record->revision;

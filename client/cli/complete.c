@@ -26,11 +26,11 @@ static const char *const grammar[] = {
     "show events pool=POOL key= since= limit=",
     ("add pool ANY vendor=VENDOR group= strategy=priority|strategy=spread "
      "exceeded-recovery= error-recovery= base_url= guard=on|guard=off"),
-    "add key POOL name= expires= account= weight= note= if-revision=",
+    "add key POOL name= expires= account= weight= note= duplicate=allow if-revision=",
     ("set pool POOL strategy=priority|strategy=spread group= exceeded-recovery= error-recovery= "
      "base_url= guard=on|guard=off rule= rules=default if-revision="),
     ("set key POOL KEY name= expires= account= weight= note= config=merge|config=replace "
-     "if-revision="),
+     "duplicate=allow if-revision="),
     "delete pool POOL confirm=POOL if-revision=",
     "delete key POOL KEY if-revision=",
     "enable|disable key POOL KEY if-revision=",
@@ -39,7 +39,7 @@ static const char *const grammar[] = {
     "move key POOL KEY to ANY if-revision=",
     "order keys POOL KEY*",
     "export POOL secrets=yes",
-    "import POOL mode=create|mode=merge|mode=replace dry-run if-revision=",
+    "import POOL mode=create|mode=merge|mode=replace dry-run duplicate=allow if-revision=",
     "backup ANY",
     "rotate master-key given",
     "watch pool=POOL since=",

@@ -411,11 +411,11 @@ TEST_BOTH_LOOPS(access, a_secret_shows_nowhere_but_where_it_is_asked_for) {
     peer_send(watcher, "json watch since=0");
     peer_must_with(peer, CANARY, "add pool main vendor=openai");
     peer_must_with(peer,
-                   scene_text("{\"api_key\":\"%s\",\"client_secret\":\"%s\",\"deep\":{\"token\":"
+                   scene_text("{\"api_key\":\"%s-2\",\"client_secret\":\"%s\",\"deep\":{\"token\":"
                               "[\"%s\"]}}",
                               CANARY, CANARY, CANARY),
                    "add key main name=second");
-    peer_must_with(peer, CANARY, "set key main second config=merge");
+    peer_must_with(peer, scene_text("%s-3", CANARY), "set key main second config=merge");
     /* Refusals must not quote it either, wherever it was put by mistake. */
     static const char *const MISTAKES[] = {
         "{\"api_key\": %s}", "\"%s\"", "{\"%s\"", "%s %s", "{\"api_key\":\"%s\xff\"}", "[\"%s\"]"

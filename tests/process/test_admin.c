@@ -277,7 +277,8 @@ TEST_BOTH_LOOPS(admin, replies_come_in_the_order_of_the_commands) {
         peer_send(peer, "set key main key2 weight=%u", i + 1); /* waits for the disk */
         peer_send(peer, "json show key main key2");            /* would not have to */
         peer_send(peer, "no such command %u", i);
-        peer_send_payload(peer, "sk-test-abcdefghijklmnop", 24, "json add key main name=n%u", i);
+        peer_send_payload(peer, scene_text("sk-test-%02u-abcdefghijklm", i), 24,
+                          "json add key main name=n%u", i);
     }
     for (unsigned i = 0; i < ROUNDS; i++) {
         cr_assert_eq(peer_read(peer)->code, 0);

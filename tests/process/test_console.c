@@ -21,8 +21,8 @@ static struct console *start(struct broker *b) {
     broker_start(b, NULL);
     struct peer *peer = peer_open(b);
     peer_must_with(peer, CANARY, "add pool main vendor=openai");
-    peer_must_with(peer, CANARY, "add key main name=second");
-    peer_must_with(peer, CANARY, "add key main name=third");
+    peer_must_with(peer, scene_text("%s-2", CANARY), "add key main name=second");
+    peer_must_with(peer, scene_text("%s-3", CANARY), "add key main name=third");
     struct console *console = console_start(b, NULL);
     console_sign_in(console);
     return console;
@@ -365,7 +365,7 @@ TEST_CONSOLE(console, no_answer_ever_holds_a_secret) {
                 scene_text("{\"keys\":[{\"name\":\"n\",\"config\":%s}]}", CONFIG));
     web_command(console, "[\"import\",\"main\",\"mode=merge\"]",
                 scene_text("{\"keys\":[{\"name\":\"n\",\"config\":%s},{\"name\":7}]}", CONFIG));
-    web_command(console, "[\"import\",\"main\",\"mode=merge\"]",
+    web_command(console, "[\"import\",\"main\",\"mode=merge\",\"duplicate=allow\"]",
                 scene_text("{\"keys\":[{\"name\":\"n\",\"config\":%s}]}", CONFIG));
     cr_assert_not_null(web_message_of(stream, "change", SCENE_PATIENCE_MS));
     web_message_of(stream, "never", 1500);

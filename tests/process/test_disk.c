@@ -324,6 +324,8 @@ static unsigned add_until_refused(struct peer *peer, unsigned first) {
     memcpy(payload, "sk-", 3);
     payload[sizeof payload - 1] = '\0';
     for (unsigned i = first; i < 2000; i++) {
+        int digits = snprintf(payload + 3, 8, "%u", i);
+        payload[3 + digits] = 'x';
         struct answer *answer = peer_ask_with(peer, payload, "add key main name=n%u", i);
         if (answer->code == 503)
             return i - first;
@@ -351,7 +353,8 @@ static void survive_really(struct broker *b, const char *dir) {
         cr_assert_eq(health.keys, 4 + added);
         cr_assert_eq(unlink(filler), 0);
         EVENTUALLY(works_again(peer));
-        peer_must_with(peer, "sk-more", "add key main name=n%u", added++);
+        peer_must_with(peer, scene_text("sk-more-%u", added), "add key main name=n%u", added);
+        added++;
     }
     broker_restart(b);
     peer = peer_open(b);

@@ -161,7 +161,8 @@ static const char *document(const char *what, unsigned keys, size_t filler) {
         sprintf(at, "{\"keys\":[{\"name\":\"d\",\"default\":true,\"config\":{\"api_key\":\"%s\"}}",
                 canary(what));
     for (unsigned i = 0; i < keys; i++)
-        at += sprintf(at, ",{\"name\":\"i%u\",\"config\":{\"api_key\":\"%s\"}}", i, canary(what));
+        at += sprintf(at, ",{\"name\":\"i%u\",\"config\":{\"api_key\":\"%s%u\"}}", i, canary(what),
+                      i);
     at += sprintf(at, "],\"filler\":\"");
     memset(at, 'f', filler);
     sprintf(at + filler, "\"}");

@@ -122,6 +122,7 @@ int fixture_stage_add(struct model_fixture *fixture, struct model_pool *pool, st
                       const char *config) {
     struct changeset *set = begin(fixture);
     spec.config = read_config(config ? config : CONFIG);
+    spec.twin_is_fine |= !config;
     int refused =
         model_add_key(fixture->model, &fixture->cause, pool, &spec, set, &fixture->refusal);
     json_decref(spec.config);

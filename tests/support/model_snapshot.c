@@ -71,6 +71,31 @@ static void check_account(const struct model *model, struct model_key *key) {
     cr_assert_eq(listed, expected, "the account's list has all its keys");
 }
 
+static bool same_secret(const struct model_key *a, const struct model_key *b) {
+    json_t *left = json_loads(a->record->config, 0, NULL);
+    json_t *right = json_loads(b->record->config, 0, NULL);
+    const char *one = json_string_value(json_object_get(left, "api_key"));
+    const char *other = json_string_value(json_object_get(right, "api_key"));
+    bool same = one && other && strcmp(one, other) == 0;
+    json_decref(left);
+    json_decref(right);
+    return same;
+}
+
+/* Twins know of each other, from whichever one asks, and nobody else is among them. */
+static void check_twins(struct model_key *key) {
+    const struct model_key *first = key;
+    size_t listed = 0, expected = 0;
+    for (; first->twin_previous; first = first->twin_previous)
+        cr_assert_eq(first->twin_previous->twin_next, first);
+    cr_assert_eq(map_get(&key->pool->secrets, key->digest), first);
+    for (const struct model_key *twin = first; twin; twin = twin->twin_next, listed++)
+        cr_assert_eq(twin->digest, key->digest);
+    for (uint32_t i = 0; i < key->pool->count; i++)
+        expected += same_secret(key, key->pool->order[i]);
+    cr_assert_eq(listed, expected, "%s has its twins", key->record->name);
+}
+
 static bool heap_has(const struct heap *heap, int64_t when, uint64_t key_id) {
     for (size_t i = 0; i < heap->count; i++)
         if (heap->entries[i].when == when && heap->entries[i].key_id == key_id)
@@ -99,6 +124,8 @@ static void check_key(const struct model *model, struct model_key *key) {
     if (key->record->expires_at_ms && !key->expiry_seen)
         cr_assert(heap_has(&model->expiries, key->record->expires_at_ms, id));
     check_account(model, key);
+    if (key->pool->count <= 100)
+        check_twins(key);
 }
 
 void model_fixture_check(const struct model *model) {

@@ -60,8 +60,10 @@ Test(cli_complete, names_come_from_the_broker) {
 }
 
 Test(cli_complete, options_come_in_any_order_and_once) {
-    expect("add key openai", "", "name=|expires=|account=|weight=|note=|if-revision=");
-    expect("add key openai weight=3", "", "name=|expires=|account=|note=|if-revision=");
+    expect("add key openai", "",
+           "name=|expires=|account=|weight=|note=|duplicate=allow|if-revision=");
+    expect("add key openai weight=3", "",
+           "name=|expires=|account=|note=|duplicate=allow|if-revision=");
     expect("set pool openai strategy=spread", "st", "");
     expect("set pool openai", "str", "strategy=priority|strategy=spread");
     expect("enable key openai A", "", "if-revision=");
