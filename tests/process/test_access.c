@@ -19,6 +19,7 @@
 #include <keybroker.h>
 
 #include "tests/support/own_groups.h"
+#include "tests/support/foreign.h"
 #include "tests/support/peer.h"
 #include "tests/support/program.h"
 
@@ -156,7 +157,7 @@ TEST_BOTH_LOOPS(access, a_group_that_the_broker_may_not_give_files_to_is_refused
     struct peer_identity nobody = { .uid = NOBODY, .gid = NOBODY };
     cr_assert_eq(chown(b->state_dir, NOBODY, NOBODY), 0);
     cr_assert_eq(chown(b->runtime_dir, NOBODY, NOBODY), 0);
-    const char *program = scene_program("keybrokerd");
+    const char *program = foreign_program("keybrokerd");
     pid_t parent = getpid();
     b->pid = fork();
     if (b->pid == 0) {
@@ -266,6 +267,24 @@ TEST_BOTH_LOOPS(access, a_group_that_stands_for_strangers_is_no_admin_group) {
     broker_spawn(b, "--admin-group=65534", NULL);
     cr_assert_eq(broker_wait_exit(b), 1);
     cr_assert(broker_log_has(b, "name another"));
+}
+
+/* Of these tests themselves: as on a machine whose root works below its home, 0700. */
+TEST_BOTH_LOOPS(access, a_program_below_a_closed_directory_is_found_elsewhere_for_others) {
+    if (!may_become_others())
+        return;
+    struct peer_identity nobody = { .uid = NOBODY, .gid = NOBODY };
+    const char *closed = scene_dir(scene_disk(), "closed", 0700);
+    cr_assert_eq(symlink(scene_program("keybroker"), scene_text("%s/keybroker", closed)), 0);
+    cr_assert_eq(setenv("KEYBROKER_BUILD", closed, 1), 0);
+    cr_assert_str_eq(scene_program("keybroker"), scene_text("%s/keybroker", closed));
+    peer_become(&nobody);
+    const char *argv[] = { foreign_program("keybroker"), "--version", NULL };
+    struct program *version = program_run(NULL, NULL, argv);
+    peer_come_back();
+    cr_assert_eq(version->code, 0, "%s", version->err);
+    cr_assert_not_null(strstr(version->out, "keybroker "));
+    (void)b;
 }
 
 /* ---- files ---- */

@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "foreign.h"
+
 enum { ARGUMENTS_MAX = 24 };
 
 static struct console *consoles;
@@ -52,8 +54,10 @@ static const char *last_address(const struct console *console) {
 }
 
 struct console *console_start(const struct broker *broker, ...) {
-    const char *argv[ARGUMENTS_MAX] = { scene_program("keybroker-console"), "--listen",
-                                        "127.0.0.1:0", "--runtime-dir", broker->runtime_dir };
+    const char *name = "keybroker-console";
+    const char *program = geteuid() == getuid() ? scene_program(name) : foreign_program(name);
+    const char *argv[ARGUMENTS_MAX] = { program, "--listen", "127.0.0.1:0", "--runtime-dir",
+                                        broker->runtime_dir };
     size_t count = 5;
     va_list arguments;
     va_start(arguments, broker);

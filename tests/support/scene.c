@@ -45,11 +45,19 @@ static void remove_tree(const char *path) {
         nftw(path, remove_entry, 32, FTW_DEPTH | FTW_PHYS);
 }
 
+/* Told by scene_removes of further directories. */
 _Noreturn static void guard(int fd) {
-    char byte;
+    char paths[4096] = "";
+    size_t length = 0;
+    ssize_t got;
     setsid(); /* Ctrl-C ends the test, and then it is this one's turn */
-    while (read(fd, &byte, 1) < 0 && errno == EINTR)
-        ;
+    while ((got = read(fd, paths + length, sizeof paths - 1 - length)) != 0)
+        if (got > 0)
+            length += (size_t)got;
+        else if (errno != EINTR)
+            break;
+    for (const char *path = paths; path < paths + length; path += strlen(path) + 1)
+        remove_tree(path);
     remove_tree(scene.disk);
     remove_tree(scene.tmpfs);
     _exit(0);
@@ -78,6 +86,13 @@ static void set_scene(void) {
     }
     close(ends[0]);
     scene.guard_fd = ends[1];
+}
+
+void scene_removes(const char *directory) {
+    size_t size = strlen(directory) + 1;
+    set_scene();
+    if (write(scene.guard_fd, directory, size) != (ssize_t)size)
+        scene_fail("the guardian is gone");
 }
 
 const char *scene_disk(void) {

@@ -19,6 +19,8 @@ const char *scene_disk(void);
 const char *scene_tmpfs(void);
 /* A new empty directory in one of them, mode as given. Lives as long as the process. */
 const char *scene_dir(const char *parent, const char *name, mode_t mode);
+/* This directory is removed too when the process ends. */
+void scene_removes(const char *directory);
 /* Where keybrokerd and keybroker are: $KEYBROKER_BUILD, else build/. */
 const char *scene_program(const char *name);
 /* True if the programs under test are built with a sanitizer. */
