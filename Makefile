@@ -330,7 +330,7 @@ process_tests = $(call chosen,$(1),process)
 # What has no second thread for ThreadSanitizer to see (pure rules and formats), and process tests whose
 # brokers do with theirs what the others' do, in more time: named with T= they run.
 TSAN_LEAVES := $(addprefix unit/test_,%_calls catalog_lies classify cli_% console_% containers hint keyconfig \
-                 model_% options record recovery refusal render response rule_lines store_codec \
+                 model_% options record recovery refusal render response rule_lines run store_codec \
                  store_damage store_flips timetext vault vendor vendor_rules words) \
                $(addprefix process/test_,access bad_input clock command console_http hardening readme secrets transfer)
 tsan_chosen = $(if $(T),$(1),$(filter-out $(TSAN_LEAVES:%=$(OUT_tsan)/tests/%),$(1)))
@@ -339,10 +339,11 @@ tsan_chosen = $(if $(T),$(1),$(filter-out $(TSAN_LEAVES:%=$(OUT_tsan)/tests/%),$
 run_tests = $(Q)KEYBROKER_BUILD=$(CURDIR)/$(OUT_$(1)) KEYBROKER_VARIANT=$(1) tests/support/run.sh $(CURDIR)/$(OUT_$(1))/log $(2)
 
 .PHONY: test test-unit test-process asan tsan coverage
-test: test-unit test-process ## install what is missing, build, run every test
+test: $(call unit_tests,plain) $(call process_tests,plain) $(PROGRAMS_plain) $(HELPERS_plain) ## install what is missing, build, run every test
+	$(call run_tests,plain,$(call unit_tests,plain) $(call process_tests,plain))
 test-unit: $(call unit_tests,plain) ## the unit tests alone
 	$(call run_tests,plain,$(call unit_tests,plain))
-test-process: $(call process_tests,plain) $(PROGRAMS_plain) $(HELPERS_plain) | $(if $(filter test,$(MAKECMDGOALS)),test-unit) ## the tests with real broker processes alone
+test-process: $(call process_tests,plain) $(PROGRAMS_plain) $(HELPERS_plain) ## the tests with real broker processes alone
 	$(call run_tests,plain,$(call process_tests,plain))
 asan: $(call unit_tests,asan) $(call process_tests,asan) $(PROGRAMS_asan) $(HELPERS_asan) ## every test under AddressSanitizer and UBSan
 	$(call run_tests,asan,$(call unit_tests,asan) $(call process_tests,asan))
