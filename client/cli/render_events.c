@@ -121,7 +121,7 @@ void cli_render_events(const struct cli_context *context, const json_t *body, in
         { "TIME", 4, 0, 0 },
         { "POOL", 5, 8, 0 },
         { "KEY", 2, 12, 0 },
-        { "CHANGE", 1, 12, 0 },
+        { "CHANGE", 1, 20, 0 },
         { "CAUSE", 3, 20, 0 },
     };
     const json_t *events = json_object_get(body, "events");
