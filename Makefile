@@ -332,7 +332,7 @@ process_tests = $(call chosen,$(1),process)
 TSAN_LEAVES := $(addprefix unit/test_,%_calls catalog_lies classify cli_% console_% containers hint keyconfig \
                  model_% options record recovery refusal render response rule_lines run store_codec \
                  store_damage store_flips timetext vault vendor vendor_rules words) \
-               $(addprefix process/test_,access bad_input clock command console_http hardening readme secrets transfer)
+               $(addprefix process/test_,access bad_input clock command console_http hardening make_run readme secrets transfer)
 tsan_chosen = $(if $(T),$(1),$(filter-out $(TSAN_LEAVES:%=$(OUT_tsan)/tests/%),$(1)))
 # Tests find the programs they start in $KEYBROKER_BUILD and know from $KEYBROKER_VARIANT whether
 # they run under a sanitizer, where long tests do fewer rounds.
@@ -468,22 +468,8 @@ IN_FLIGHT ?= 8
 SECONDS ?= 20
 demo: $(PROGRAMS_plain) $(HELPERS_plain) build/demo ## install what is missing, build, show a pool failing over for 20 seconds
 	@build/demo --build $(CURDIR)/build --seconds $(SECONDS) --workers $(WORKERS) --in-flight $(IN_FLIGHT)
-run: $(PROGRAMS_plain) ## the broker in the foreground, its state in build/run
-	@mkdir -p -m 700 build/run/state; \
-	parent=$${XDG_RUNTIME_DIR:-/dev/shm}; test -w "$$parent" || parent=/dev/shm; \
-	runtime=$$(mktemp -d "$$parent/keybroker-run.XXXXXX") || exit 1; chmod 755 "$$runtime"; \
-	trap 'kill $$console 2>/dev/null; rm -rf "$$runtime"' EXIT; trap : INT TERM; \
-	echo 'The broker runs here until Ctrl-C; its state stays in build/run/state.'; \
-	echo 'In another terminal, from this directory, type:'; \
-	echo "  export KEYBROKER_RUNTIME_DIR=$$runtime"; \
-	echo '  build/keybroker add pool openai vendor=openai     # asks for the first API key'; \
-	echo '  build/keybroker add key openai name=second'; \
-	echo '  build/keybroker show keys openai'; \
-	echo '  build/keybroker current openai                    # what every worker is handed now'; \
-	echo '  build/keybroker help'; \
-	test -x build/keybroker-console && echo 'Or open in a browser what the next line says:' && \
-	  { build/keybroker-console --runtime-dir "$$runtime" & console=$$!; sleep 0.2; }; echo; \
-	build/keybrokerd --state-dir build/run/state --runtime-dir "$$runtime"
+run: $(PROGRAMS_plain) ## the broker and the web console in the foreground, their state in build/run
+	@bench/demo/run.sh build
 
 # kb_current is measured in the static and in the shared library, each beside a reference function
 # that is called the same way.
