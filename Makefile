@@ -329,7 +329,7 @@ unit_tests = $(call chosen,$(1),unit)
 process_tests = $(call chosen,$(1),process)
 # What has no second thread for ThreadSanitizer to see (pure rules and formats), and process tests whose
 # brokers do with theirs what the others' do, in more time: named with T= they run.
-TSAN_LEAVES := $(addprefix unit/test_,%_calls catalog_lies classify cli_% console_% containers hint keyconfig \
+TSAN_LEAVES := $(addprefix unit/test_,%_calls catalog_lies classify cli_% console_% containers header hint keyconfig \
                  model_% options record recovery refusal render response rule_lines run store_codec \
                  store_damage store_flips timetext vault vendor vendor_rules words) \
                $(addprefix process/test_,access bad_input clock command console_http hardening make_run readme secrets transfer)

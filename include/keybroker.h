@@ -45,6 +45,22 @@ extern "C" {
 
 #define KB_VERSION "0.1.0"
 
+/* What the _INIT macros stand for: `size` is set, all else is 0. C++ has no designated initializers
+ * before C++20 and warns about what they leave out. */
+#ifdef __cplusplus
+extern "C++" {
+template <typename sized> inline sized kb_sized() {
+    sized zeroed = sized();
+    zeroed.size = sizeof(sized);
+    return zeroed;
+}
+}
+#define KB_SIZED(type) kb_sized<type>()
+#else
+#define KB_SIZED(type)                                                                             \
+    { .size = sizeof(type) }
+#endif
+
 /* Why there is no key, or why a call failed. kb_strerror() puts them in words. */
 enum {
     KB_EINVAL = -1,     /* an argument is out of range, or `size` is not set */
@@ -129,8 +145,7 @@ typedef struct kb_options {
                                 pool is there, else /run/keybroker. Ignored environment in setuid
                                 programs (secure_getenv). */
 } kb_options;
-#define KB_OPTIONS_INIT                                                                            \
-    { .size = sizeof(kb_options) }
+#define KB_OPTIONS_INIT KB_SIZED(kb_options)
 
 /*
  * One request's tries. The caller owns it, one per request in flight, and keeps it over the
@@ -148,8 +163,7 @@ typedef struct kb_attempt {
     uint32_t reserved;
     uint64_t tried[KB_ATTEMPT_TRIES]; /* key ids */
 } kb_attempt;
-#define KB_ATTEMPT_INIT                                                                            \
-    { .size = sizeof(kb_attempt) }
+#define KB_ATTEMPT_INIT KB_SIZED(kb_attempt)
 
 /* One key as kb_list shows it. Strings as in kb_key; they hold during the callback. */
 typedef struct kb_list_entry {
@@ -180,8 +194,7 @@ typedef struct kb_health_info {
     uint32_t by_status[KB_STATUS_COUNT]; /* index with kb_status */
     uint32_t reports_pending;            /* reports of this reader that are still to be sent */
 } kb_health_info;
-#define KB_HEALTH_INFO_INIT                                                                        \
-    { .size = sizeof(kb_health_info) }
+#define KB_HEALTH_INFO_INIT KB_SIZED(kb_health_info)
 
 /* A vendor's answer, as it came. */
 typedef struct kb_http_response {
@@ -192,8 +205,7 @@ typedef struct kb_http_response {
     const char *body; /* need not be NUL-terminated, complete, text, or there at all */
     size_t body_len;  /* only the first 64 KiB are looked at */
 } kb_http_response;
-#define KB_HTTP_RESPONSE_INIT                                                                      \
-    { .size = sizeof(kb_http_response) }
+#define KB_HTTP_RESPONSE_INIT KB_SIZED(kb_http_response)
 
 typedef enum kb_scope {
     KB_CONCERNS_REQUEST = 1,
@@ -214,8 +226,7 @@ typedef struct kb_report_info {
     int stale;        /* the key was renewed since it was handed out: nothing happens to it */
     int guarded;      /* the mass-failure guard holds the pool */
 } kb_report_info;
-#define KB_REPORT_INFO_INIT                                                                        \
-    { .size = sizeof(kb_report_info) }
+#define KB_REPORT_INFO_INIT KB_SIZED(kb_report_info)
 
 /*
  * Attach to `pool` (a name, [a-z0-9][a-z0-9._-]{0,47}). The broker need not be running: what it
