@@ -157,6 +157,9 @@ static int load(struct server *server) {
         log_error("the store cannot be read: %s", problem);
         return error;
     }
+    if (store_events_were_changed(store))
+        log_error("events were put back or taken away since the last commit, by somebody who can "
+                  "write the state directory: show events may lack some");
     if (next_id == 1 && server_has_foreign_pools(server)) {
         log_error(
             "the store in %s is new, but workers use pools in %s that are not in it: is this "

@@ -25,7 +25,7 @@
 #include "event.h"
 #include "record.h"
 
-enum { STORE_FORMAT = 3, STORE_EVENTS_DEFAULT = 100000 };
+enum { STORE_FORMAT = 4, STORE_EVENTS_DEFAULT = 100000 };
 
 struct store;
 
@@ -86,9 +86,9 @@ int store_backup_finish(struct store_backup *backup, uint64_t *ret_bytes, char e
 int store_restore(const struct store_options *options, int backup_fd, char error[256]);
 
 /* Everything, at start. Records are the callee's to keep (one reference each). Stops at the first
- * record that does not authenticate, and at a key without its rank or state: -EBADMSG with a
- * sentence naming it. same_boot: monotonic times in states were taken since the machine booted.
- * Pools come before their keys. */
+ * record that does not authenticate, at a key without its rank or state, and where a record of a
+ * pool or key is not the one that was committed last: -EBADMSG with a sentence. same_boot:
+ * monotonic times in states were taken since the machine booted. Pools come before their keys. */
 struct store_loader {
     void *userdata;
     void (*pool)(void *userdata, struct pool_record *record);
@@ -122,6 +122,10 @@ int store_reopen(struct store *store);
  * be missing: every pool and the operators have a share of what is kept. Count or -errno. */
 int store_events(struct store *store, uint64_t after, size_t limit, struct event **ret_events,
                  uint64_t *ret_oldest, uint64_t *ret_last);
+
+/* After store_load: were events put back or taken away since the last commit, by somebody who can
+ * write the file? (Pools and keys that were: store_load refuses the store.) */
+bool store_events_were_changed(const struct store *store);
 
 /* Bytes in use by the store file, for metrics. */
 uint64_t store_size_bytes(const struct store *store);

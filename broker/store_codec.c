@@ -14,7 +14,13 @@
 
 /* Of every record, but for pools, which got rules and a guard in version 2, and events, which got
  * names, a count and the key that came next. */
-enum { CODEC_VERSION = 1, POOL_VERSION = 2, EVENT_VERSION = 2, STATE_REPORTS = 9 };
+enum {
+    CODEC_VERSION = 1,
+    POOL_VERSION = 2,
+    EVENT_VERSION = 2,
+    COUNTERS_VERSION = 2,
+    STATE_REPORTS = 9,
+};
 _Static_assert(sizeof(((struct key_state *)0)->reports) == STATE_REPORTS * sizeof(uint64_t),
                "a new outcome needs a new version of the state's encoding");
 
@@ -366,20 +372,29 @@ bool store_decode_event(const void *bytes, size_t length, struct event *ret_even
 /* ---- the store's own numbers ---- */
 
 void store_encode_counters(struct store_buffer *buffer, const struct store_counters *counters) {
-    start_record(buffer);
+    start_version(buffer, COUNTERS_VERSION);
     put_u64(buffer, counters->next_id);
     put_u64(buffer, counters->last_event);
     put_u64(buffer, counters->last_version);
     put_u64(buffer, counters->groups);
+    for (size_t i = 0; i < 2; i++) {
+        put_u64(buffer, counters->tally.records[i]);
+        put_u64(buffer, counters->tally.events[i]);
+    }
 }
 
 bool store_decode_counters(const void *bytes, size_t length, struct store_counters *ret_counters) {
-    struct cursor cursor = open_record(bytes, length);
+    uint64_t version;
+    struct cursor cursor = open_version(bytes, length, COUNTERS_VERSION, &version);
     struct store_counters counters = { 0 };
     counters.next_id = get_u64(&cursor);
     counters.last_event = get_u64(&cursor);
     counters.last_version = get_u64(&cursor);
     counters.groups = get_u64(&cursor);
+    for (size_t i = 0; version > 1 && i < 2; i++) {
+        counters.tally.records[i] = get_u64(&cursor);
+        counters.tally.events[i] = get_u64(&cursor);
+    }
     if (!is_whole(&cursor))
         return false;
     *ret_counters = counters;

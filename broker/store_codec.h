@@ -20,11 +20,15 @@
 enum { STORE_BOOT_ID_SIZE = 16 };
 
 /* The store's own numbers: the record `counters` changes with every group, `start` once a start. */
+struct store_tally { /* store_tally.c */
+    uint64_t records[2], events[2];
+};
 struct store_counters {
     uint64_t next_id;
-    uint64_t last_event;   /* the newest event's sequence number */
-    uint64_t last_version; /* the newest record version; ascending over the whole store */
-    uint64_t groups;       /* committed by store_commit; a reopened store is recognised by it */
+    uint64_t last_event;      /* the newest event's sequence number */
+    uint64_t last_version;    /* the newest record version; ascending over the whole store */
+    uint64_t groups;          /* committed by store_commit; a reopened store is recognised by it */
+    struct store_tally tally; /* since format 4 */
 };
 struct store_start {
     uint64_t count;

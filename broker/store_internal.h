@@ -8,6 +8,7 @@
  *   store_master.c  where the master key is, and how another one takes its place
  *   store_load.c    reading: everything at start, events later
  *   store_rings.c   which events are kept
+ *   store_tally.c   what there ought to be, so that nothing is put back or taken away unseen
  *   store_backup.c  a copy of everything, and bringing it back
  *   store.c         opening, groups, reopening
  *
@@ -93,6 +94,7 @@ struct store {
     struct store_counters staged; /* as they will be when the transaction commits */
     struct store_start start;
     bool same_boot;
+    bool events_changed;      /* between the last commit and this start, by somebody else */
     struct store_rings rings; /* as the transaction in progress, else the last one, has them */
 
     /* The open group, to be replayed in a larger map if it does not fit. The changes are the
@@ -154,6 +156,25 @@ bool store_unseal(struct store *store, enum store_table table, uint64_t a, uint6
                   const MDB_val *value);
 /* Find and unseal. 0, -ENOENT, -EBADMSG or another -errno. */
 int store_get(struct store *store, MDB_txn *txn, enum store_table table, uint64_t a, uint64_t b);
+
+/* The sealed record's number for the tally. */
+void store_mark(const struct store *store, enum store_table table, uint64_t a, uint64_t b,
+                const MDB_val *value, uint64_t ret_mark[2]);
+
+/* ---- store_tally.c ---- */
+
+/* In the write transaction: a record comes, or goes. */
+void store_tally_add(struct store *store, enum store_table table, uint64_t a, uint64_t b,
+                     const MDB_val *value);
+void store_tally_subtract(struct store *store, enum store_table table, uint64_t a, uint64_t b,
+                          const MDB_val *value);
+/* All that there is, added up. 0 or -errno. */
+int store_tally_count(const struct store *store, MDB_txn *txn, struct store_tally *ret_tally);
+/* Is it what the last commit left? 0, -EBADMSG with a sentence, another -errno. Where only events
+ * are not, store->events_changed says so, and the next commit takes them as they are. */
+int store_tally_check(struct store *store, MDB_txn *txn, char error[256]);
+/* Migration: a store without tallies gets them. 0 or -errno. */
+int store_begin_tally(struct store *store);
 
 /* ---- store_rings.c ---- */
 

@@ -127,6 +127,8 @@ int store_load(struct store *store, const struct store_loader *loader, uint64_t 
     rc = load_table(&loading, TABLE_POOLS, load_pool);
     if (rc == 0)
         rc = load_table(&loading, TABLE_KEYS, load_key);
+    if (rc == 0) /* after what can name the record */
+        rc = store_tally_check(store, loading.txn, error);
     mdb_txn_abort(loading.txn);
     store_buffer_clear(&store->plain);
     if (rc == 0) {
@@ -135,6 +137,10 @@ int store_load(struct store *store, const struct store_loader *loader, uint64_t 
         *ret_same_boot = store->same_boot;
     }
     return rc;
+}
+
+bool store_events_were_changed(const struct store *store) {
+    return store->events_changed;
 }
 
 /* ---- events ---- */

@@ -24,8 +24,9 @@ static int extend_pools(struct store *store) {
 }
 
 /* The step from format f to f + 1 stands at f. Format 0 was never written by anyone. Format 3:
- * events belong to rings. */
-const store_migration STORE_MIGRATIONS[STORE_FORMAT] = { NULL, extend_pools, store_index_events };
+ * events belong to rings. Format 4: records are tallied. */
+const store_migration STORE_MIGRATIONS[STORE_FORMAT] = { NULL, extend_pools, store_index_events,
+                                                         store_begin_tally };
 
 /* ---- items that stand as they are ---- */
 

@@ -24,13 +24,17 @@ _Static_assert(VAULT_TAG_SIZE == crypto_aead_xchacha20poly1305_ietf_ABYTES, "tag
 enum {
     HEX_SIZE = VAULT_KEY_SIZE * 2,
     LABEL_SIZE = 4 + 3 * 8,
+    MARK_KEY_SIZE = crypto_shorthash_siphashx24_KEYBYTES,
 };
 
 /* Keeps a wrapped data key apart from anything else that a master key might ever seal. */
 static const unsigned char WRAP_LABEL[] = "keybroker data key 1";
 
+static const unsigned char MARK_LABEL[] = "keybroker marks 1";
+
+/* Guarded memory, read-only once it is set: the data key, and one for marks that it gives. */
 struct vault {
-    unsigned char *data_key; /* guarded, read-only once it is set */
+    unsigned char *data_key, *mark_key;
 };
 
 /* sodium_init may be called any number of times; only the first does something. */
@@ -291,10 +295,17 @@ int vault_make_master(const char *path, unsigned char master[VAULT_KEY_SIZE]) {
 static struct vault *vault_alloc(void) {
     ready();
     struct vault *vault = mem_alloc(sizeof(*vault));
-    vault->data_key = sodium_malloc(VAULT_KEY_SIZE);
+    vault->data_key = sodium_malloc(VAULT_KEY_SIZE + MARK_KEY_SIZE);
     if (!vault->data_key)
         abort(); /* as memory.h: without its key's few bytes the broker cannot go on */
+    vault->mark_key = vault->data_key + VAULT_KEY_SIZE;
     return vault;
+}
+
+static void set_keys(struct vault *vault) {
+    crypto_generichash(vault->mark_key, MARK_KEY_SIZE, MARK_LABEL, sizeof(MARK_LABEL),
+                       vault->data_key, VAULT_KEY_SIZE);
+    sodium_mprotect_readonly(vault->data_key);
 }
 
 struct vault *vault_new(const unsigned char master[VAULT_KEY_SIZE],
@@ -302,7 +313,7 @@ struct vault *vault_new(const unsigned char master[VAULT_KEY_SIZE],
     struct vault *vault = vault_alloc();
     randombytes_buf(vault->data_key, VAULT_KEY_SIZE);
     seal(master, WRAP_LABEL, sizeof(WRAP_LABEL), vault->data_key, VAULT_KEY_SIZE, ret_wrapped);
-    sodium_mprotect_readonly(vault->data_key);
+    set_keys(vault);
     return vault;
 }
 
@@ -312,7 +323,7 @@ struct vault *vault_unwrap(const unsigned char master[VAULT_KEY_SIZE],
     if (!unseal(master, WRAP_LABEL, sizeof(WRAP_LABEL), wrapped, VAULT_WRAPPED_SIZE,
                 vault->data_key))
         return vault_free(vault);
-    sodium_mprotect_readonly(vault->data_key);
+    set_keys(vault);
     return vault;
 }
 
@@ -327,6 +338,15 @@ struct vault *vault_free(struct vault *vault) {
         free(vault);
     }
     return NULL;
+}
+
+void vault_mark(const struct vault *vault, const struct vault_label *label,
+                const unsigned char *sealed, size_t sealed_length, uint64_t ret_mark[2]) {
+    unsigned char bytes[LABEL_SIZE + VAULT_TAG_SIZE], hash[crypto_shorthash_siphashx24_BYTES];
+    encode_label(label, bytes);
+    memcpy(bytes + LABEL_SIZE, sealed + sealed_length - VAULT_TAG_SIZE, VAULT_TAG_SIZE);
+    crypto_shorthash_siphashx24(hash, bytes, sizeof(bytes), vault->mark_key);
+    memcpy(ret_mark, hash, sizeof(hash));
 }
 
 void vault_seal(const struct vault *vault, const struct vault_label *label, const void *plain,

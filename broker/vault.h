@@ -70,6 +70,11 @@ void vault_wrap(const struct vault *vault, const unsigned char master[VAULT_KEY_
                 unsigned char ret_wrapped[VAULT_WRAPPED_SIZE]);
 struct vault *vault_free(struct vault *vault); /* returns NULL */
 
+/* A number for a sealed record that nobody without the data key can foresee: of its label and its
+ * authentication tag, so another record of the same place has another. */
+void vault_mark(const struct vault *vault, const struct vault_label *label,
+                const unsigned char *sealed, size_t sealed_length, uint64_t ret_mark[2]);
+
 /* sealed must have room for length + VAULT_OVERHEAD. */
 void vault_seal(const struct vault *vault, const struct vault_label *label, const void *plain,
                 size_t length, unsigned char *sealed);
