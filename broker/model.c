@@ -29,6 +29,7 @@ static void free_pool(struct model_pool *pool) {
     map_deinit(&pool->names);
     heap_deinit(&pool->expiries);
     map_deinit(&pool->secrets);
+    model_free_endpoints(pool);
     free(pool->order);
     free(pool->slots);
     free(pool);
@@ -38,6 +39,7 @@ struct model *model_free(struct model *model) {
     if (!model)
         return NULL;
     size_t i = 0;
+    model_free_accounts(model);
     for (struct model_key *key; (key = map_next(&model->keys, &i));)
         free_key(key);
     i = 0;
@@ -46,7 +48,6 @@ struct model *model_free(struct model *model) {
     map_deinit(&model->pools);
     map_deinit(&model->pool_names);
     map_deinit(&model->keys);
-    map_deinit(&model->accounts);
     heap_deinit(&model->recoveries);
     heap_deinit(&model->expiries);
     free(model);
@@ -79,57 +80,6 @@ struct model_key *model_find_key(const struct model *model, const struct model_p
     }
     struct model_key *key = map_get(&pool->names, map_hash(name));
     return key && strcmp(key->record->name, name) == 0 ? key : NULL;
-}
-
-static uint64_t account_hash(const struct model_pool *pool, const char *account) {
-    char text[32 + NAME_MAX_CHARS * 4 + 2];
-    snprintf(text, sizeof text, "%s\n%s", pool->record->vendor, account);
-    return map_hash(text);
-}
-
-struct model_key *model_account_first(const struct model *model, struct model_key *key) {
-    if (!key->account_link)
-        return key;
-    return map_get(&model->accounts, account_hash(key->pool, key->record->account));
-}
-
-static void link_account(struct model *model, struct model_key *key) {
-    if (!key->record->account[0])
-        return;
-    uint64_t hash = account_hash(key->pool, key->record->account);
-    struct model_key *first = map_get(&model->accounts, hash);
-    /* A new member goes second, so that the map's pointer to the first stays. */
-    if (!first) {
-        map_set(&model->accounts, hash, key);
-        key->account_next = NULL;
-        key->account_link = &key->account_next; /* marks membership; the first has no predecessor */
-        return;
-    }
-    key->account_next = first->account_next;
-    key->account_link = &first->account_next;
-    if (key->account_next)
-        key->account_next->account_link = &key->account_next;
-    first->account_next = key;
-}
-
-static void unlink_account(struct model *model, struct model_key *key) {
-    if (!key->account_link)
-        return;
-    struct model_key *next = key->account_next;
-    if (key->account_link == &key->account_next) {
-        uint64_t hash = account_hash(key->pool, key->record->account);
-        map_remove(&model->accounts, hash);
-        if (next) {
-            map_set(&model->accounts, hash, next);
-            next->account_link = &next->account_next;
-        }
-    } else {
-        *key->account_link = next;
-        if (next)
-            next->account_link = key->account_link;
-    }
-    key->account_next = NULL;
-    key->account_link = NULL;
 }
 
 kb_status model_status(const struct model_key *key, int64_t wall_ms) {
@@ -233,7 +183,7 @@ void model_set_pool_record(struct model_pool *pool, struct pool_record *record) 
     if (!trouble_parse_share(record->guard, &pool->guard_share))
         pool->guard_share = GUARD_SHARE;
     for (uint32_t i = 0; moved && i < pool->count; i++)
-        pool->order[i]->endpoint = 0;
+        model_move_endpoint(pool->order[i]);
     if (!recovery_parse(record->exceeded_recovery, &pool->exceeded_recovery))
         pool->exceeded_recovery = (struct recovery){ .kind = RECOVERY_NEVER };
     if (!recovery_parse(record->error_recovery, &pool->error_recovery))
@@ -253,7 +203,7 @@ struct model_key *model_insert_key(struct model *model, struct model_pool *pool,
     take_slot(pool, record->slot);
     map_set(&model->keys, record->id, key);
     map_set(&pool->names, map_hash(record->name), key);
-    link_account(model, key);
+    model_link_groups(model, key);
     model_note_expiry(key);
     model_link_twins(model, key);
     model_end_change(key);
@@ -273,8 +223,8 @@ void model_remove_key(struct model *model, struct model_key *key) {
     struct model_pool *pool = key->pool;
     model_begin_change(key);
     clean(key);
-    unlink_account(model, key);
     model_unlink_twins(key);
+    model_unlink_groups(model, key);
     map_remove(&pool->names, map_hash(key->record->name));
     map_remove(&model->keys, key->record->id);
     give_slot(pool, key->record->slot);
@@ -291,12 +241,13 @@ static void set_expiry_seen(struct model_key *key, bool seen) {
 void model_set_key_record(struct model *model, struct model_key *key, struct key_record *record) {
     struct key_record *old = key->record;
     assert(old->slot == record->slot && old->id == record->id);
-    key->endpoint = 0;
-    unlink_account(model, key);
+    model_begin_change(key);
+    model_unlink_groups(model, key);
     map_remove(&key->pool->names, map_hash(old->name));
     key->record = key_record_ref(record);
     map_set(&key->pool->names, map_hash(record->name), key);
-    link_account(model, key);
+    model_link_groups(model, key);
+    model_end_change(key);
     if (strcmp(old->config, record->config) != 0) {
         model_unlink_twins(key);
         model_link_twins(model, key);

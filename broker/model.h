@@ -12,6 +12,7 @@
  *   pool_rules.c    add, set and delete pools
  *   key_rules.c     add, set, delete, move and order keys
  *   status_rules.c  how a key's status changes: reports, recoveries, enable and disable
+ *   model_groups.c  what keys have in common: accounts, endpoints
  *   trouble_rules.c when it is not the key: endpoints that fail, the mass-failure guard
  *
  * The structs are readable by everybody in the broker, written by these files only.
@@ -37,6 +38,22 @@
 
 struct model_pool;
 
+/* The keys of one account in one pool; of a key without a label, that key alone. */
+struct model_account {
+    struct model_pool *pool;
+    struct model_key *first;    /* its keys, by account_next */
+    struct model_account *next; /* the same account in another pool */
+    uint32_t normal;            /* keys that are normal and not known to have expired */
+    uint32_t changes;           /* of its keys, so far */
+};
+
+/* The keys of a pool that have one base URL. */
+struct model_endpoint {
+    uint64_t hash; /* of the URL */
+    uint32_t keys;
+    uint32_t normal; /* as an account's */
+};
+
 struct model_key {
     struct key_record *record;
     struct model_pool *pool;
@@ -49,10 +66,11 @@ struct model_key {
     bool expiry_seen; /* its expiry was announced */
     bool dirty;       /* state is ahead of the store; linked in model->dirty */
     struct model_key *dirty_next, **dirty_link;
-    struct model_key *account_next, **account_link; /* keys of one account; link NULL = no label */
+    struct model_account *account, own_account; /* the latter where it has no label */
+    struct model_key *account_next, **account_link;
+    struct model_endpoint *endpoint;
     int64_t touched_mono;    /* when its status word was last moved for a declined report */
     int64_t permission_mono; /* when a PERMISSION report last made an event */
-    uint64_t endpoint;       /* hash of the base URL that counts for it; 0 = not worked out yet */
     uint64_t digest;         /* of its secret; 0 = it has none */
     struct model_key *twin_next, *twin_previous; /* keys of the pool with the same secret */
 };
@@ -71,6 +89,8 @@ struct model_pool {
     uint64_t keys_named;              /* highest N given as key<N> */
     uint32_t counts[KB_STATUS_COUNT]; /* keys by status; expired as far as that was noticed */
     struct heap expiries;             /* by wall time, for model_next_expiry */
+    struct map endpoints;             /* hash of the URL → model_endpoint */
+    uint32_t accounts_normal;         /* accounts that have a normal key here */
     unsigned guard_share;             /* percent; 0 = the guard is off */
     struct trouble trouble;
 };
@@ -79,7 +99,7 @@ struct model {
     struct map pools;       /* id → model_pool */
     struct map pool_names;  /* map_hash(name) → model_pool */
     struct map keys;        /* id → model_key */
-    struct map accounts;    /* hash of vendor and label → first model_key of the account */
+    struct map accounts;    /* hash of vendor and label → first model_account */
     struct heap recoveries; /* by monotonic time */
     struct heap expiries;   /* by wall time */
     struct model_key *dirty;
@@ -125,8 +145,8 @@ const char *model_strategy_name(uint32_t strategy);
 uint32_t model_strategy_parse(const char *text); /* 0 = none of them */
 /* `text` is one of the status words; else 0. */
 unsigned model_status_parse(const char *text);
-/* Next key that shares the account, itself included; start with model_account_first. */
-struct model_key *model_account_first(const struct model *model, struct model_key *key);
+/* The key's account in all pools: this one, then by `next`. */
+struct model_account *model_account_first(const struct model *model, const struct model_key *key);
 /* A key of the pool that has this secret; another one that has the same as `key`. NULL = none. */
 struct model_key *model_find_secret(const struct model *model, const struct model_pool *pool,
                                     const char *api_key);
@@ -270,6 +290,15 @@ int64_t model_next_guard(const struct model *model);
 
 /* The wall clock was set: calendars count anew, cooling does not move. */
 void model_clock_stepped(struct model *model, struct moment now);
+
+/* ---- model_groups.c ---- */
+
+void model_link_groups(struct model *model, struct model_key *key);
+/* While the record is the one that it was linked by. */
+void model_unlink_groups(struct model *model, struct model_key *key);
+void model_move_endpoint(struct model_key *key); /* the pool's base URL is another */
+void model_free_accounts(struct model *model);
+void model_free_endpoints(struct model_pool *pool);
 
 /* ---- shared by the rules' files ---- */
 

@@ -33,14 +33,28 @@ struct why {
     int64_t cooling_ms; /* for KB_STATUS_COOLING */
     bool forget_backoff;
 };
-/* A key's status, and whether it is known to have expired, change only between these two: its pool
- * counts its keys by status, because neither a report nor who looks may wait until ten thousand
- * keys are counted. */
+/* A key's status, and whether it is known to have expired, change only between these two: its
+ * pool, account and endpoint count it, because neither a report nor who looks may wait until ten
+ * thousand keys are counted. */
+static inline unsigned model_counted_as(const struct model_key *key) {
+    return key->expiry_seen ? (unsigned)KB_STATUS_EXPIRED : key->state.status;
+}
 static inline void model_begin_change(struct model_key *key) {
-    key->pool->counts[key->expiry_seen ? KB_STATUS_EXPIRED : key->state.status]--;
+    unsigned status = model_counted_as(key);
+    key->pool->counts[status]--;
+    key->account->changes++;
+    if (status != KB_STATUS_NORMAL)
+        return;
+    key->endpoint->normal--;
+    key->pool->accounts_normal -= --key->account->normal == 0;
 }
 static inline void model_end_change(struct model_key *key) {
-    key->pool->counts[key->expiry_seen ? KB_STATUS_EXPIRED : key->state.status]++;
+    unsigned status = model_counted_as(key);
+    key->pool->counts[status]++;
+    if (status != KB_STATUS_NORMAL)
+        return;
+    key->endpoint->normal++;
+    key->pool->accounts_normal += key->account->normal++ == 0;
 }
 
 void model_become(struct model *model, const struct cause *cause, struct model_key *key,

@@ -65,15 +65,14 @@ static void write_state(struct server *server, const struct model_key *key,
  * generation while another pool's key becomes valid again would have its reports on it called
  * stale. `seen`: the accounts that were touched already; an import may name one very often. */
 static void touch_account(struct server *server, struct model_key *key, struct map *seen) {
-    if (!key->account_link)
+    if (!key->record->account[0])
         return;
-    struct model_key *mate = model_account_first(server->model, key);
-    uint64_t account = mate->record->id;
-    if (map_get(seen, account))
+    struct model_account *account = model_account_first(server->model, key);
+    if (map_get(seen, (uintptr_t)account))
         return;
-    map_set(seen, account, mate);
-    for (; mate; mate = mate->account_next)
-        touch(server, mate->pool->record->id);
+    map_set(seen, (uintptr_t)account, account);
+    for (; account; account = account->next)
+        touch(server, account->pool->record->id);
 }
 
 /* Write what a changeset says of statuses to the boards and note whom to tell. */

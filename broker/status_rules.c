@@ -262,11 +262,13 @@ static void weigh(struct model *model, const struct cause *cause, struct model_k
     model->weighed++;
     if (!guarded)
         return;
-    struct model_key *mate = account ? model_account_first(model, key) : key;
-    for (; mate; mate = account ? mate->account_next : NULL)
-        if (!model_is_stale(mate, report) &&
-            model_status(mate, cause->now.wall_ms) == KB_STATUS_NORMAL)
-            model_guard_weigh(model, mate);
+    struct model_account *reached = account ? model_account_first(model, key) : key->account;
+    for (; reached; reached = account ? reached->next : NULL)
+        for (struct model_key *mate = account ? reached->first : key; mate;
+             mate = account ? mate->account_next : NULL)
+            if (!model_is_stale(mate, report) &&
+                model_status(mate, cause->now.wall_ms) == KB_STATUS_NORMAL)
+                model_guard_weigh(model, mate);
 }
 
 /* A failure reaches the key, or every key of its account; each is judged by itself. What became of
@@ -274,15 +276,14 @@ static void weigh(struct model *model, const struct cause *cause, struct model_k
 static enum report_fate report_failure(struct model *model, const struct cause *cause,
                                        struct model_key *key, const struct report *report,
                                        struct changeset *set) {
-    bool account = key->account_link && concerns_account(key->pool, report);
+    bool account = concerns_account(key->pool, report);
     weigh(model, cause, key, report, account);
     enum report_fate fate = judge_failure(model, cause, key, report, set);
-    if (!account)
-        return fate;
-    struct model_key *mate = model_account_first(model, key);
-    for (; mate; mate = mate->account_next)
-        if (mate != key && judge_failure(model, cause, mate, report, set) == FATE_APPLIED)
-            fate = FATE_APPLIED;
+    struct model_account *reached = account ? model_account_first(model, key) : NULL;
+    for (; reached; reached = reached->next)
+        for (struct model_key *mate = reached->first; mate; mate = mate->account_next)
+            if (mate != key && judge_failure(model, cause, mate, report, set) == FATE_APPLIED)
+                fate = FATE_APPLIED;
     return fate;
 }
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <jansson.h>
 #include <keybroker_shared/report.h>
 
 #include "model_text.h"
@@ -112,32 +111,13 @@ int64_t model_next_guard(const struct model *model) {
 
 /* ---- endpoints ---- */
 
-/* Most configs name no base_url, and then none is parsed. */
-static uint64_t endpoint_of(struct model_key *key) {
-    if (key->endpoint)
-        return key->endpoint;
-    const struct model_pool *pool = key->pool;
-    const char *url = pool->vendor ? pool->vendor->base_url : "";
-    if (pool->record->base_url[0])
-        url = pool->record->base_url;
-    json_t *config = strstr(key->record->config, "\"base_url\"")
-                         ? json_loads(key->record->config, 0, NULL)
-                         : NULL;
-    const char *own = json_string_value(json_object_get(config, "base_url"));
-    key->endpoint = map_hash(own && *own ? own : url);
-    json_decref(config);
-    return key->endpoint;
-}
-
 static bool is_usable(const struct model_key *key, int64_t wall_ms) {
     return model_status(key, wall_ms) == KB_STATUS_NORMAL;
 }
 
-static bool has_other_endpoint(const struct model_pool *pool, uint64_t endpoint, int64_t wall_ms) {
-    for (uint32_t i = 0; i < pool->count; i++)
-        if (is_usable(pool->order[i], wall_ms) && endpoint_of(pool->order[i]) != endpoint)
-            return true;
-    return false;
+/* Is there anything to cool, and anything left then? */
+static bool may_cool(const struct model_pool *pool, const struct model_endpoint *endpoint) {
+    return endpoint->normal && endpoint->normal < pool->counts[KB_STATUS_NORMAL];
 }
 
 enum report_fate model_report_endpoint(struct model *model, const struct cause *cause,
@@ -148,9 +128,8 @@ enum report_fate model_report_endpoint(struct model *model, const struct cause *
         return FATE_STALE;
     if (report->scope != KB_SCOPE_DEFAULT && report->scope != KB_SCOPE_ENDPOINT)
         return FATE_NOTED;
-    uint64_t endpoint = endpoint_of(key);
-    if (!trouble_endpoint_failed(&pool->trouble, endpoint, cause->now.mono_ms) ||
-        !has_other_endpoint(pool, endpoint, cause->now.wall_ms))
+    if (!trouble_endpoint_failed(&pool->trouble, key->endpoint->hash, cause->now.mono_ms) ||
+        !may_cool(pool, key->endpoint))
         return FATE_NOTED;
     struct why why = { .outcome = report->outcome,
                        .http_status = report->http_status,
@@ -161,7 +140,7 @@ enum report_fate model_report_endpoint(struct model *model, const struct cause *
     for (uint32_t i = 0; i < pool->count; i++) {
         struct model_key *other = pool->order[i];
         if (other->pending || !is_usable(other, cause->now.wall_ms) ||
-            endpoint_of(other) != endpoint)
+            other->endpoint != key->endpoint)
             continue;
         model_become(model, cause, other, KB_STATUS_COOLING, &why, set);
         fate = FATE_APPLIED;
@@ -172,5 +151,5 @@ enum report_fate model_report_endpoint(struct model *model, const struct cause *
 void model_endpoint_answered(struct model_key *key, struct moment now) {
     struct trouble *trouble = &key->pool->trouble;
     if (trouble_is_doubtful(trouble))
-        trouble_endpoint_answered(trouble, endpoint_of(key), now.mono_ms);
+        trouble_endpoint_answered(trouble, key->endpoint->hash, now.mono_ms);
 }

@@ -24,6 +24,31 @@ static void check_slots(const struct model_pool *pool) {
     free(seen);
 }
 
+/* Keys and normal keys by endpoint, and how many accounts have a normal key. */
+static void check_groups(const struct model_pool *pool) {
+    uint32_t keys = 0, normal = 0, accounts = 0;
+    size_t i = 0;
+    for (const struct model_endpoint *endpoint; (endpoint = map_next(&pool->endpoints, &i));) {
+        uint32_t here = 0, usable = 0;
+        for (uint32_t k = 0; k < pool->count; k++) {
+            const struct model_key *key = pool->order[k];
+            here += key->endpoint == endpoint;
+            usable += key->endpoint == endpoint && !key->expiry_seen &&
+                      key->state.status == KB_STATUS_NORMAL;
+        }
+        cr_assert_eq(endpoint->keys, here);
+        cr_assert_eq(endpoint->normal, usable, "counted as they change");
+        keys += here;
+        normal += usable;
+    }
+    cr_assert_eq(keys, pool->count, "every key has its endpoint");
+    cr_assert_eq(normal, pool->counts[KB_STATUS_NORMAL]);
+    for (uint32_t k = 0; k < pool->count; k++)
+        accounts +=
+            pool->order[k]->account->first == pool->order[k] && pool->order[k]->account->normal > 0;
+    cr_assert_eq(pool->accounts_normal, accounts);
+}
+
 static void check_pool(const struct model *model, const struct model_pool *pool) {
     cr_assert_eq(model_pool_by_id(model, pool->record->id), pool);
     cr_assert_eq(model_find_pool(model, pool->record->name), pool);
@@ -45,6 +70,7 @@ static void check_pool(const struct model *model, const struct model_pool *pool)
     cr_assert_eq(memcmp(pool->counts, counts, sizeof counts), 0, "counted as they change");
     cr_assert_eq(defaults, 1, "a pool has its default key");
     check_slots(pool);
+    check_groups(pool);
 }
 
 static bool same_account(const struct model_key *a, const struct model_key *b) {
@@ -52,21 +78,27 @@ static bool same_account(const struct model_key *a, const struct model_key *b) {
            strcmp(a->pool->record->vendor, b->pool->record->vendor) == 0;
 }
 
-static void check_account(const struct model *model, struct model_key *key) {
-    cr_assert_eq(key->account_link != NULL, key->record->account[0] != '\0');
-    if (!key->account_link)
-        return;
+static void check_account(const struct model *model, const struct model_key *key) {
     size_t listed = 0, expected = 0, i = 0;
     bool found = false;
-    for (struct model_key *mate = model_account_first(model, key); mate;
-         mate = mate->account_next) {
-        cr_assert(same_account(mate, key), "%s is in the account of %s", mate->record->name,
-                  key->record->name);
-        found = found || mate == key;
-        cr_assert_leq(++listed, model->keys.count);
+    for (const struct model_account *account = model_account_first(model, key); account;
+         account = account->next) {
+        uint32_t normal = 0;
+        cr_assert_not_null(account->first, "no account stays without keys");
+        for (const struct model_key *mate = account->first; mate; mate = mate->account_next) {
+            cr_assert(same_account(mate, key), "%s is in the account of %s", mate->record->name,
+                      key->record->name);
+            cr_assert_eq(mate->account, account);
+            cr_assert_eq(mate->pool, account->pool);
+            normal += !mate->expiry_seen && mate->state.status == KB_STATUS_NORMAL;
+            found = found || mate == key;
+            cr_assert_leq(++listed, model->keys.count);
+        }
+        cr_assert_eq(account->normal, normal, "counted as they change");
     }
+    bool labelled = key->record->account[0];
     for (const struct model_key *other; (other = map_next(&model->keys, &i));)
-        expected += other->account_link && same_account(other, key);
+        expected += other == key || (labelled && same_account(other, key));
     cr_assert(found);
     cr_assert_eq(listed, expected, "the account's list has all its keys");
 }
@@ -163,18 +195,17 @@ static void print_state(FILE *out, const struct key_state *state) {
     fputc('\n', out);
 }
 
-static void print_account(FILE *out, const struct model *model, struct model_key *key) {
+static void print_account(FILE *out, const struct model *model, const struct model_key *key) {
     /* The list's own order means nothing: members are printed by what the map of keys says. */
     fprintf(out, "  account '%s':", key->record->account);
-    size_t listed = 0;
-    for (struct model_key *mate = model_account_first(model, key); mate; mate = mate->account_next)
-        listed++;
-    for (uint64_t id = 1; id < model->next_id && key->account_link; id++)
-        for (struct model_key *mate = model_account_first(model, key); mate;
-             mate = mate->account_next)
-            if (mate->record->id == id)
+    const struct model_account *account = model_account_first(model, key);
+    for (uint64_t id = 1; id < model->next_id && key->record->account[0]; id++) {
+        const struct model_key *mate = model_key_by_id(model, id);
+        for (const struct model_account *at = account; mate && at; at = at->next)
+            if (mate->account == at)
                 fprintf(out, " %" PRIu64, id);
-    fprintf(out, " (%zu)\n", listed);
+    }
+    fputc('\n', out);
 }
 
 static void print_key(FILE *out, const struct model *model, struct model_key *key) {

@@ -199,7 +199,7 @@ Test(model_pool, a_deleted_pool_takes_all_its_keys_and_no_others) {
     cr_assert_null(model_find_pool(f.model, "main"));
     for (size_t i = 0; i < 4; i++)
         cr_assert_null(model_key_by_id(f.model, ids[i]));
-    cr_assert_eq(model_account_first(f.model, mate), mate);
+    cr_assert_eq(model_account_first(f.model, mate)->first, mate);
     fixture_pool(&f, "main", "anthropic");
 }
 
