@@ -39,9 +39,12 @@ struct change {
     union {
         struct {
             struct pool_record *before, *after; /* references owned by the change */
+            uint64_t keys_named;                /* of a deletion: what the model knew of the pool */
         } pool;
         struct {
             struct key_record *before, *after; /* references owned by the change */
+            uint64_t keys_named; /* of an addition: how many its pool had named before */
+            bool expiry_seen;    /* of a change: what the model knew of the key */
         } key;
         struct {
             uint64_t before,

@@ -69,7 +69,7 @@ static size_t feed_parser(void *buffer, size_t room, void *data) {
     feed->since += length;
     if (feed->since > BYTES_AT_A_TIME) {
         feed->since = 0;
-        server_let_reports_in(feed->server);
+        server_pause(feed->server);
     }
     memcpy(buffer, feed->at, length);
     feed->at += length;
@@ -356,7 +356,9 @@ static int import_rest(struct import *import) {
     struct request *request = import->request;
     struct model_pool *pool = import->pool;
     int refused = 0;
-    for (uint32_t i = pool->count; i-- > 0 && !refused;) {
+    model_loosen(pool);
+    for (uint32_t i = pool->count; i-- > 0 && !refused;) { /* the last one fills a gap */
+        pause_at(&request->server->model->pause, i);
         struct model_key *key = pool->order[i];
         if (model_is_default(key) || is_documents(import, key))
             continue;
@@ -364,11 +366,12 @@ static int import_rest(struct import *import) {
         refused = model_delete_key(request->server->model, &request->cause, key, &request->set,
                                    import->refusal);
     }
+    model_tidy(request->server->model, pool);
     struct model_key **order = mem_resize(NULL, pool->count, sizeof(struct model_key *));
     uint32_t count = 0;
     for (size_t i = 0; i < json_array_size(import->keys) && !refused; i++) {
         if (i % NAMES_AT_A_TIME == 0)
-            server_let_reports_in(request->server);
+            server_pause(request->server);
         const char *name = text_of(json_array_get(import->keys, i), "name");
         struct model_key *key = name ? model_find_key(request->server->model, pool, name) : NULL;
         if (key && count < pool->count)
@@ -478,7 +481,7 @@ static int carry_out(struct import *import) {
     for (size_t i = 0; i < json_array_size(import->keys) && !refused; i++) {
         const json_t *object = json_array_get(import->keys, i);
         if (i % KEYS_AT_A_TIME == 0)
-            server_let_reports_in(request->server);
+            server_pause(request->server);
         refused = object == done ? set_disabled(import, import->pool->order[0], object)
                                  : import_key(import, object);
     }
@@ -493,7 +496,7 @@ static int carry_out(struct import *import) {
 static void free_document(struct import *import) {
     for (size_t i = json_array_size(import->keys); i-- > 0;) {
         if (i % NAMES_AT_A_TIME == 0)
-            server_let_reports_in(import->request->server);
+            server_pause(import->request->server);
         json_array_remove((json_t *)(uintptr_t)import->keys, i);
     }
     json_decref(import->document);

@@ -24,14 +24,14 @@ static const uint64_t RANK_STEP = UINT64_C(1) << 32;
 
 /* ---- ranks ---- */
 
-static void rank_anew(struct model_pool *pool, struct changeset *set) {
+static void rank_anew(const struct model *model, struct model_pool *pool, struct changeset *set) {
     for (uint32_t i = 0; i < pool->count; i++) {
+        pause_at(&model->pause, i);
         struct model_key *key = pool->order[i];
         uint64_t rank = RANK_FIRST + i * RANK_STEP;
         if (key->rank == rank)
             continue;
-        if (set)
-            changeset_rank(set, pool->record->id, key->record->id, key->rank, rank);
+        changeset_rank(set, pool->record->id, key->record->id, key->rank, rank);
         key->rank = rank;
     }
 }
@@ -179,11 +179,12 @@ int model_add_key(struct model *model, const struct cause *cause, struct model_p
     if (refused)
         return refused;
 
+    uint64_t keys_named = pool->keys_named;
     struct key_record *record = new_record(model, cause, pool, spec, slot, config);
     mem_wipe_string(config);
     uint64_t rank = rank_between(pool, NULL, pool->count);
     if (!rank) {
-        rank_anew(pool, set);
+        rank_anew(model, pool, set);
         rank = rank_between(pool, NULL, pool->count);
     }
     struct key_state state = { .status = KB_STATUS_NORMAL,
@@ -194,6 +195,7 @@ int model_add_key(struct model *model, const struct cause *cause, struct model_p
     struct model_key *key = model_insert_key(model, pool, record, rank, &state);
     key->pending++;
     changeset_key(set, NULL, record);
+    set->items[set->count - 1].key.keys_named = keys_named;
     changeset_rank(set, pool->record->id, record->id, 0, rank);
     changeset_state(set, pool->record->id, record->id, NULL, &state);
     key_record_unref(record);
@@ -303,6 +305,7 @@ int model_set_key(struct model *model, const struct cause *cause, struct model_k
     if (config)
         record_set_string(&record->config, config);
     changeset_key(set, key->record, record);
+    set->items[set->count - 1].key.expiry_seen = key->expiry_seen;
     model_set_key_record(model, key, record);
     key_record_unref(record);
     if (config || new_account)
@@ -346,7 +349,6 @@ int model_delete_key(struct model *model, const struct cause *cause, struct mode
 
 int model_move_key(struct model *model, const struct cause *cause, struct model_key *key,
                    uint32_t index, struct changeset *set, struct refusal *refusal) {
-    (void)model;
     (void)refusal; /* every place is allowed, also for the default key and expired ones */
     struct model_pool *pool = key->pool;
     if (index >= pool->count)
@@ -355,7 +357,7 @@ int model_move_key(struct model *model, const struct cause *cause, struct model_
         return 0;
     uint64_t rank = rank_between(pool, key, index);
     if (!rank) {
-        rank_anew(pool, set);
+        rank_anew(model, pool, set);
         rank = rank_between(pool, key, index);
     }
     uint32_t from = key->position;
@@ -368,8 +370,8 @@ int model_move_key(struct model *model, const struct cause *cause, struct model_
     return 0;
 }
 
-static int check_order(const struct model_pool *pool, struct model_key *const *order,
-                       uint32_t count, struct refusal *refusal) {
+static int check_order(const struct model *model, const struct model_pool *pool,
+                       struct model_key *const *order, uint32_t count, struct refusal *refusal) {
     if (count != pool->count)
         return refuse(refusal, REFUSED_RULE, "incomplete-order", "KEY",
                       "the order names %u keys, the pool has %u: name every key once", count,
@@ -381,6 +383,7 @@ static int check_order(const struct model_pool *pool, struct model_key *const *o
             refused = refuse(refusal, REFUSED_RULE, "duplicate-key", "KEY", "%s is named twice",
                              order[i]->record->name);
         map_set(&seen, order[i]->record->id, order[i]);
+        pause_at(&model->pause, i);
     }
     map_deinit(&seen);
     return refused;
@@ -389,20 +392,24 @@ static int check_order(const struct model_pool *pool, struct model_key *const *o
 int model_order_keys(struct model *model, const struct cause *cause, struct model_pool *pool,
                      struct model_key *const *order, uint32_t count, struct changeset *set,
                      struct refusal *refusal) {
-    (void)model;
-    int refused = check_order(pool, order, count, refusal);
+    int refused = check_order(model, pool, order, count, refusal);
     if (refused)
         return refused;
     if (memcmp(order, pool->order, count * sizeof *order) == 0)
         return 0;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t rank = RANK_FIRST + i * RANK_STEP;
+        pause_at(&model->pause, i);
         if (order[i]->rank == rank)
             continue;
         changeset_rank(set, pool->record->id, order[i]->record->id, order[i]->rank, rank);
         order[i]->rank = rank;
     }
-    model_sort(pool);
+    memcpy(pool->order, order, count * sizeof *order);
+    for (uint32_t i = 0; i < count; i++) {
+        pause_at(&model->pause, i);
+        order[i]->position = i;
+    }
     model_bump_revision(pool, set);
     struct event event = model_event(cause, EVENT_ORDER_KEYS, pool, pool->order[0]);
     snprintf(event.reason, sizeof event.reason, "first now");

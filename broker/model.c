@@ -1,4 +1,4 @@
-/* See model.h. What there is, kept consistent: indexes, slots, heaps; loading and undoing. */
+/* See model.h. What there is, kept consistent: indexes, slots, heaps; loading, publishing. */
 #include "model.h"
 
 #include <assert.h>
@@ -382,88 +382,7 @@ void model_loaded(struct model *model, uint64_t next_id, bool same_boot, uint64_
     model_settle(model, generation);
 }
 
-/* ---- undoing and publishing ---- */
-
-/* `older` is the change before it, NULL if there is none. */
-static void undo_key(struct model *model, const struct change *change, const struct change *older) {
-    struct model_key *key = model_key_by_id(model, change->key_id);
-    if (!change->key.before) {
-        model_remove_key(model, key);
-    } else if (!change->key.after) {
-        /* State and rank follow from the changes that were made before this one. The rank is looked
-         * up now, so that a big pool's keys come back at their places and need no sorting. */
-        struct key_state state = { .status = KB_STATUS_NORMAL };
-        struct model_pool *pool = model_pool_by_id(model, change->pool_id);
-        bool ranked = older && older->kind == CHANGE_RANK && older->key_id == change->key_id;
-        model_insert_key(model, pool, change->key.before, ranked ? older->rank.before : 1, &state);
-    } else {
-        model_set_key_record(model, key, change->key.before);
-    }
-}
-
-static void undo_pool(struct model *model, const struct change *change) {
-    struct model_pool *pool = model_pool_by_id(model, change->pool_id);
-    if (!change->pool.before)
-        model_remove_pool(model, pool);
-    else if (!change->pool.after)
-        model_load_pool(model, pool_record_ref(change->pool.before));
-    else
-        model_set_pool_record(pool, change->pool.before);
-}
-
-static void undo_rank(struct model_key *key, const struct change *change,
-                      const struct change *older) {
-    if (key->rank == change->rank.before) /* it came back to its place */
-        return;
-    key->rank = change->rank.before;
-    /* A run of ranks is sorted once, at its end. */
-    if (!older || older->kind != CHANGE_RANK || older->pool_id != change->pool_id)
-        model_sort(key->pool);
-}
-
-static void undo_state(struct model *model, struct model_key *key, const struct change *change) {
-    model_begin_change(key);
-    key->state = *change->state.before;
-    if (!change->state.after)
-        key->expiry_seen = change->state.expiry_seen;
-    model_end_change(key);
-    if (!change->state.after) {
-        key->pending = change->state.pending;
-        model_mark_dirty(model, key); /* a deletion forgot whether it was */
-    } else if (key->pending) {
-        key->pending--;
-    }
-    model_schedule(model, key);
-}
-
-static void undo_change(struct model *model, const struct change *change,
-                        const struct change *older) {
-    struct model_key *key = change->key_id ? model_key_by_id(model, change->key_id) : NULL;
-    switch (change->kind) {
-    case CHANGE_POOL:
-        undo_pool(model, change);
-        break;
-    case CHANGE_KEY:
-        undo_key(model, change, older);
-        break;
-    case CHANGE_RANK:
-        if (key && change->rank.before)
-            undo_rank(key, change, older);
-        break;
-    case CHANGE_STATE:
-        if (key && change->state.before)
-            undo_state(model, key, change);
-        break;
-    case CHANGE_EVENT:
-    case CHANGE_HAPPENED:
-        break;
-    }
-}
-
-void model_undo(struct model *model, const struct changeset *set) {
-    for (size_t i = set->count; i-- > 0;)
-        undo_change(model, &set->items[i], i ? &set->items[i - 1] : NULL);
-}
+/* ---- publishing ---- */
 
 void model_settle(struct model *model, uint64_t generation) {
     size_t i = 0;

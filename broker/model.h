@@ -6,7 +6,8 @@
  * It is *staged*: a command's effect is here at once, in the store and on the boards after its
  * commit; if that fails, model_undo takes it back. A report's effect is on the board at once.
  *
- *   model.c         what there is: lookup, loading, undoing
+ *   model.c         what there is: lookup, loading, publishing
+ *   model_undo.c    taking back what was staged
  *   model_order.c   the order of a pool's keys
  *   model_twins.c   which keys of a pool have the same secret
  *   pool_rules.c    add, set and delete pools
@@ -30,6 +31,7 @@
 #include "heap.h"
 #include "map.h"
 #include "moment.h"
+#include "pause.h"
 #include "record.h"
 #include "recovery.h"
 #include "refusal.h"
@@ -82,6 +84,7 @@ struct model_pool {
     struct model_key **order; /* first = used first */
     uint32_t count;
     uint32_t capacity;
+    bool loose;         /* many keys come or go: the order is put right in the end */
     struct map names;   /* map_hash(name) → model_key */
     struct map secrets; /* digest → first model_key that has it */
     uint64_t *slots;    /* bitmap of those in use */
@@ -107,6 +110,9 @@ struct model {
     uint64_t weighed; /* failure reports so far: a number for each */
     uint64_t next_id;
     unsigned char digest_key[16]; /* drawn anew for every model */
+    /* Taken every few keys by what goes over many: between two, reports may be let in and nothing
+     * else. */
+    struct pause pause;
 };
 
 /* Who asks, and when. */
@@ -313,7 +319,10 @@ void model_link_twins(struct model *model, struct model_key *key);
 void model_unlink_twins(struct model_key *key);
 void model_enter_order(struct model_key *key);
 void model_leave_order(struct model_key *key);
-void model_sort(struct model_pool *pool);
+void model_sort(const struct model *model, struct model_pool *pool);
+/* Until the order is tidied keys have no certain places: for what adds or deletes many. */
+void model_loosen(struct model_pool *pool);
+void model_tidy(const struct model *model, struct model_pool *pool);
 void model_place(struct model_key *key, uint64_t rank, uint32_t index);
 uint32_t model_free_slot(const struct model_pool *pool); /* KB_BOARD_SLOTS_MAX = none */
 /* Push what the key waits for on the heaps. */

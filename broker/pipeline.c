@@ -226,10 +226,6 @@ void server_report(struct server *server, struct outlet *outlet, const struct ac
         decline(server, outlet, report->key_id);
 }
 
-void server_let_reports_in(struct server *server) {
-    loop_let_packets_in(server->loop);
-}
-
 void server_tick(struct server *server) {
     struct changeset *set = begin_live(server);
     struct cause cause = { .now = server->now, .actor = { .kind = ACTOR_BROKER } };

@@ -126,6 +126,7 @@ static void reschedule(struct model *model, const struct cause *cause, struct mo
                        const struct pool_spec *spec, struct changeset *set) {
     for (uint32_t i = 0; i < pool->count; i++) {
         struct model_key *key = pool->order[i];
+        pause_at(&model->pause, i);
         const char *policy = key->state.status == KB_STATUS_EXCEEDED ? spec->exceeded_recovery
                              : key->state.status == KB_STATUS_ERROR  ? spec->error_recovery
                                                                      : NULL;
@@ -179,9 +180,12 @@ int model_delete_pool(struct model *model, const struct cause *cause, struct mod
     (void)refusal; /* confirmation is the command's business */
     struct event event = model_event(cause, EVENT_DELETE_POOL, pool, NULL);
     snprintf(event.reason, sizeof event.reason, "with %u keys", pool->count);
-    while (pool->count)
+    while (pool->count) {
         model_drop_key(model, pool->order[pool->count - 1], set);
+        pause_at(&model->pause, pool->count);
+    }
     changeset_pool(set, pool->record, NULL);
+    set->items[set->count - 1].pool.keys_named = pool->keys_named;
     changeset_event(set, &event);
     model_remove_pool(model, pool);
     return 0;

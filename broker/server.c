@@ -52,16 +52,30 @@ static void check_runtime(struct server *server) {
     admin_check(server->admin);
 }
 
-static void beat(struct server *server) {
+/* That the broker lives: to the workers, and to whoever supervises it. */
+static void show_life(struct server *server, int64_t now_mono) {
     size_t i = 0;
     for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
-        board_beat(&outlet->publication.board, server->now.mono_ms);
+        board_beat(&outlet->publication.board, now_mono);
+    if (notify_watchdog_interval_ms() > 0)
+        notify_send("WATCHDOG=1");
+    server->shown_life_mono = now_mono;
+}
+
+void server_pause(void *owner) {
+    struct server *server = owner;
+    loop_let_packets_in(server->loop);
+    int64_t now_mono = (int64_t)(moment_mono_ns() / 1000000);
+    if (now_mono >= server->shown_life_mono + BEAT_MS)
+        show_life(server, now_mono);
+}
+
+static void beat(struct server *server) {
+    show_life(server, server->now.mono_ms);
     if (!server->committing) /* a group that is under way has the directories' descriptors */
         check_runtime(server);
     admin_heartbeat(server->admin);
     int64_t watchdog = notify_watchdog_interval_ms();
-    if (watchdog > 0)
-        notify_send("WATCHDOG=1");
     int64_t interval = watchdog > 0 && watchdog < BEAT_MS ? watchdog : BEAT_MS;
     if (server->trim_due)
         malloc_trim(0);

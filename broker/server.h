@@ -57,7 +57,7 @@ struct server {
     uint32_t report_connections; /* at most, so that descriptors are left for the rest */
 
     struct loop_source commit_source, signal_source;
-    int64_t next_beat_mono;
+    int64_t next_beat_mono, shown_life_mono;
     bool trim_due; /* a bulk change left free memory behind: give it back at the next beat */
     int64_t wall_offset_ms; /* wall − mono at the last turn: a jump is a set clock */
     bool stopping;
@@ -71,6 +71,10 @@ int server_run(struct server *server);
 /* A number that no worker has seen yet: generations and catalog versions are drawn from one
  * counter, so that generations of different pools can be compared. */
 uint64_t server_next_generation(struct server *server);
+/* The pause (pause.h; the owner is the server) of commands that take long: workers' reports are let
+ * in, so that a failover need not wait for an import, and the heart beats. Between two keys, not in
+ * the middle of a change: a report may change any key's state, and nothing else. */
+void server_pause(void *owner);
 
 /* ---- pipeline.c ---- */
 
@@ -80,10 +84,6 @@ void server_stage(struct server *server, struct changeset *set, void *owner);
 /* A report from a worker's socket. */
 void server_report(struct server *server, struct outlet *outlet, const struct actor *actor,
                    const struct report *report, uint64_t received_ns);
-/* Let workers' reports in while a command takes long, so that a failover need not wait for an
- * import. Between two keys of it, not in the middle of a change: a report may change any key's
- * state, and nothing else. */
-void server_let_reports_in(struct server *server);
 /* What the clock made happen. */
 void server_tick(struct server *server);
 /* Ask for events; answered by admin_events. Takes over the query. */

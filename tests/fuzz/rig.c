@@ -16,6 +16,7 @@
 #include "broker/admin.h"
 #include "broker/catalog_leaf.h"
 #include "broker/log.h"
+#include "broker/model_text.h"
 #include "broker/store_codec.h"
 #include "tests/support/model_fixture.h"
 
@@ -91,8 +92,8 @@ void loop_close(struct loop *loop, struct loop_source *source) {
     source->internal.closing = true;
 }
 
-void loop_let_packets_in(struct loop *loop) {
-    (void)loop;
+void server_pause(void *owner) {
+    (void)owner;
     if (rig.let_in)
         rig.let_in();
 }
@@ -182,6 +183,10 @@ static void copy_details(struct model *to, const struct model *from) {
         key->state.last_failure_ms = state->last_failure_ms;
         key->state.last_outcome = state->last_outcome;
         key->state.http_status = state->http_status;
+        model_begin_change(key);
+        key->expiry_seen = same->expiry_seen;
+        model_end_change(key);
+        key->pool->keys_named = same->pool->keys_named;
     }
 }
 

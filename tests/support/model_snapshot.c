@@ -212,10 +212,11 @@ static void print_key(FILE *out, const struct model *model, struct model_key *ke
     const struct key_record *record = key->record;
     fprintf(out,
             " key %" PRIu64 " '%s' position %u rank %" PRIu64 " slot %u weight %u expires %" PRId64
-            " created %" PRId64 " updated %" PRId64 " note '%s' config %s pending %u\n ",
+            " created %" PRId64 " updated %" PRId64
+            " note '%s' config %s pending %u seen expire %d\n ",
             record->id, record->name, key->position, key->rank, record->slot, record->weight,
             record->expires_at_ms, record->created_at_ms, record->updated_at_ms, record->note,
-            record->config, key->pending);
+            record->config, key->pending, key->expiry_seen);
     print_state(out, &key->state);
     print_account(out, model, key);
 }
@@ -224,10 +225,11 @@ static void print_pool(FILE *out, const struct model *model, const struct model_
     const struct pool_record *record = pool->record;
     fprintf(out,
             "pool %" PRIu64 " '%s' vendor %s default %" PRIu64 " revision %" PRIu64
-            " strategy %u group '%s' recovery %s %s base_url '%s' guard '%s' created %" PRId64 "\n",
+            " strategy %u group '%s' recovery %s %s base_url '%s' guard '%s' created %" PRId64
+            " named %" PRIu64 "\n",
             record->id, record->name, record->vendor, record->default_key_id, record->revision,
             record->strategy, record->group, record->exceeded_recovery, record->error_recovery,
-            record->base_url, record->guard, record->created_at_ms);
+            record->base_url, record->guard, record->created_at_ms, pool->keys_named);
     fprintf(out, " keys %u names %zu slots", pool->count, pool->names.count);
     for (uint32_t slot = 0; slot < pool->slot_words * 64; slot++)
         if (pool->slots[slot / 64] >> slot % 64 & 1)
@@ -244,7 +246,8 @@ char *model_fixture_snapshot(const struct model *model) {
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     cr_assert_not_null(out);
-    fprintf(out, "pools %zu keys %zu\n", model->pools.count, model->keys.count);
+    fprintf(out, "pools %zu keys %zu next id %" PRIu64 "\n", model->pools.count, model->keys.count,
+            model->next_id);
     for (uint64_t id = 1; id < model->next_id; id++) {
         const struct model_pool *pool = model_pool_by_id(model, id);
         if (pool)

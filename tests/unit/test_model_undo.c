@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <string.h>
 
 #include <criterion/criterion.h>
@@ -426,6 +427,34 @@ Test(model_undo, a_published_enabling_stays_when_a_later_command_fails) {
     cr_assert_eq(fixture_report_at(&f, key, handed_out, KB_INVALID, 0), FATE_STALE);
 }
 
+Test(model_undo, the_numbers_that_a_failed_command_drew_are_drawn_again) {
+    begin_two_pools();
+    struct model_pool *pool = model_find_pool(f.model, "p1");
+    uint64_t next_id = f.model->next_id;
+    EXPECT_UNDONE(fixture_stage_add(&f, pool, (struct key_spec){ .weight = 2 }, NULL));
+    struct pool_spec spec = { .name = "p3", .vendor = "openai" };
+    EXPECT_UNDONE(fixture_stage_pool(&f, &spec, NULL));
+    cr_assert_eq(fixture_stage_pool(&f, &spec, "{}"), 400);
+    cr_assert_eq(f.model->next_id, next_id);
+    const struct model_key *key = fixture_key(&f, pool, NULL, NULL);
+    cr_assert_eq(key->record->id, next_id);
+    cr_assert_str_eq(key->record->name, "key2");
+}
+
+Test(model_undo, an_expired_key_whose_renewal_failed_is_not_announced_again) {
+    begin_two_pools();
+    struct model_pool *pool = model_find_pool(f.model, "p1");
+    struct model_key *key = model_key_by_id(f.model, pool->record->default_key_id);
+    fixture_expire_in(&f, key, 1000);
+    fixture_pass_and_tick(&f, 1000);
+    EXPECT_UNDONE(fixture_stage_set(
+        &f, key,
+        (struct key_spec){ .has_expires = true, .expires_at_ms = f.cause.now.wall_ms + 1000 },
+        NULL));
+    fixture_tick(&f);
+    cr_assert_null(fixture_event(&f, EVENT_EXPIRED));
+}
+
 /* ---- at full size ---- */
 
 enum { MANY = 40000 };
@@ -457,4 +486,78 @@ Test(model_undo, a_big_pool_that_was_deleted_comes_back_in_no_time, .timeout = 6
     pool = model_find_pool(f.model, "p1");
     cr_assert_eq(pool->count, MANY + 2);
     cr_assert_str_eq(pool->order[MANY + 1]->record->name, "loaded40000");
+}
+
+/* Half of the keys go, every other one, as in an import that replaces; processor time in ms. */
+static double delete_half(uint32_t keys) {
+    struct timespec began, ended;
+    struct model_pool *pool = fixture_pool(&f, keys > 8000 ? "many" : "few", "openai");
+    fixture_load_keys(&f, pool, keys, UINT64_C(1) << 63, 1000);
+    struct model_key **doomed = malloc(keys * sizeof(struct model_key *));
+    uint32_t count = 0;
+    for (uint32_t i = 1; i < pool->count; i += 2)
+        doomed[count++] = pool->order[i];
+    changeset_truncate(&f.set, 0);
+    f.set.live = false;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &began);
+    model_loosen(pool);
+    for (uint32_t i = count; i-- > 0;)
+        cr_assert_eq(model_delete_key(f.model, &f.cause, doomed[i], &f.set, &f.refusal), 0);
+    model_tidy(f.model, pool);
+    fixture_undo(&f);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ended);
+    free(doomed);
+    return (double)(ended.tv_sec - began.tv_sec) * 1e3 +
+           (double)(ended.tv_nsec - began.tv_nsec) / 1e6;
+}
+
+Test(model_undo, eight_times_as_many_keys_take_eight_times_as_long_to_delete, .timeout = 60) {
+    double few = delete_half(8000), many = delete_half(64000);
+    cr_assert_lt(many, few * 30, "%.1f ms for 8,000 keys, %.1f ms for 64,000", few, many);
+}
+
+/* ---- pauses ---- */
+
+static unsigned pauses;
+
+/* What a report asks of a pool while many of its keys change: every key once. */
+static void look(void *owner) {
+    const struct model_pool *pool = model_find_pool(f.model, "p1");
+    struct model_key *key = NULL;
+    uint64_t sum = 0, of_all = 0;
+    size_t i = 0;
+    (void)owner;
+    if (pauses++ % 64 == 0 && pool) { /* a look at all of them takes long */
+        for (uint32_t at = 0; at < pool->count; at++)
+            sum += pool->order[at]->record->id;
+        while ((key = map_next(&f.model->keys, &i)))
+            of_all += key->pool == pool ? key->record->id : 0;
+        cr_assert_eq(sum, of_all, "%u of them", pool->count);
+    }
+}
+
+static void expect_pauses(const char *what) {
+    cr_assert_gt(pauses, MANY / 100, "%s: %u pauses", what, pauses);
+    model_fixture_check(f.model);
+    pauses = 0;
+}
+
+Test(model_undo, long_work_pauses_where_every_key_is_whole, .timeout = 60) {
+    begin_two_pools();
+    struct model_pool *pool = model_find_pool(f.model, "p1");
+    fixture_load_keys(&f, pool, MANY, UINT64_C(1) << 63, 1000);
+    f.model->pause = (struct pause){ look, NULL };
+    struct model_key **order = malloc(pool->count * sizeof(struct model_key *));
+    for (uint32_t i = 0; i < pool->count; i++)
+        order[i] = pool->order[pool->count - 1 - i];
+    cr_assert_eq(fixture_stage_order(&f, pool, order, pool->count), 0);
+    expect_pauses("order");
+    fixture_undo(&f);
+    expect_pauses("order, taken back");
+    free(order);
+    cr_assert_eq(fixture_stage_delete_pool(&f, pool), 0);
+    expect_pauses("delete pool");
+    fixture_undo(&f);
+    expect_pauses("delete pool, taken back");
+    f.model->pause = (struct pause){ 0 };
 }
