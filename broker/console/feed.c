@@ -65,9 +65,9 @@ void feed_beat(struct feed *feed, const char *json) {
     pthread_mutex_unlock(&feed->lock);
 }
 
-void feed_connected(struct feed *feed, bool connected) {
+void feed_connected(struct feed *feed, bool connected, const char *refused) {
     pthread_mutex_lock(&feed->lock);
-    ring_connected(&feed->ring, connected);
+    ring_connected(&feed->ring, connected, refused);
     wake_all(feed);
     pthread_mutex_unlock(&feed->lock);
 }

@@ -42,7 +42,8 @@ void feed_deinit(struct feed *feed); /* after the last stream has gone */
 void feed_begin(struct feed *feed, uint64_t after, uint64_t last);
 void feed_event(struct feed *feed, uint64_t seq, const char *json);
 void feed_beat(struct feed *feed, const char *json);
-void feed_connected(struct feed *feed, bool connected);
+void feed_connected(struct feed *feed, bool connected,
+                    const char *refused); /* as the ring has it */
 /* About once a second: streams with nothing to say say so, which shows whose reader has gone. */
 void feed_tick(struct feed *feed);
 

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../memory.h"
 
@@ -20,6 +21,7 @@ static void drop_events(struct ring *ring) {
 void ring_deinit(struct ring *ring) {
     drop_events(ring);
     free(ring->beat);
+    free(ring->refused);
     *ring = (struct ring){ 0 };
 }
 
@@ -50,9 +52,15 @@ void ring_beat(struct ring *ring, const char *json) {
     ring->beats++;
 }
 
-void ring_connected(struct ring *ring, bool connected) {
-    ring->turns += ring->connected != connected;
+void ring_connected(struct ring *ring, bool connected, const char *refused) {
+    bool same =
+        ring->refused && refused ? strcmp(ring->refused, refused) == 0 : !ring->refused == !refused;
+    ring->turns += ring->connected != connected || !same;
     ring->connected = connected;
+    if (same)
+        return;
+    free(ring->refused);
+    ring->refused = refused ? mem_strdup(refused) : NULL;
 }
 
 /* ---- one stream ---- */
@@ -92,9 +100,10 @@ static bool write_state(const struct ring *ring, struct ring_cursor *cursor, con
         cursor->beats = ring->beats; /* the last beat was another time's */
     cursor->greeted = true;
     cursor->turns = ring->turns;
-    return buffer_printf(out,
-                         "retry: 1000\nevent: broker\ndata: {\"connected\":%s,\"now\":\"%s\"}\n\n",
-                         ring->connected ? "true" : "false", now);
+    return buffer_printf(
+        out,
+        "retry: 1000\nevent: broker\ndata: {\"connected\":%s,\"refused\":%s,\"now\":\"%s\"}\n\n",
+        ring->connected ? "true" : "false", ring->refused ? ring->refused : "null", now);
 }
 
 static bool write_events(const struct ring *ring, struct ring_cursor *cursor, size_t most,

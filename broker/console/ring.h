@@ -25,6 +25,7 @@ struct ring {
     bool begun;
     unsigned life;  /* how often it began anew */
     bool connected; /* to the broker */
+    char *refused;  /* why not, if it is the broker that refuses, as JSON; owned */
     unsigned turns; /* how often that changed */
     unsigned beats;
     char *beat; /* the newest; owned; NULL = none yet */
@@ -38,7 +39,8 @@ void ring_begin(struct ring *ring, uint64_t after, uint64_t last);
 void ring_add(struct ring *ring, uint64_t seq, const char *json);
 /* A heartbeat, as what follows "data: " (copied). */
 void ring_beat(struct ring *ring, const char *json);
-void ring_connected(struct ring *ring, bool connected);
+/* `refused`: where not connected because the broker refuses, why, as a JSON string (copied). */
+void ring_connected(struct ring *ring, bool connected, const char *refused);
 
 /* Where one stream is. */
 struct ring_cursor {

@@ -10,11 +10,13 @@
 #include <jansson.h>
 
 #include "../log.h"
+#include "../memory.h"
 #include "exchange.h"
 
 enum {
     PAUSE_FIRST_MS = 50,
     PAUSE_MOST_MS = 1000,
+    PAUSE_REFUSED_MS = 10 * 1000,
     PAUSE_LOGGED_MS = 800, /* away for about a second: longer than a restart takes */
     SILENCE_MS = 3500,     /* the broker's heart beats once a second */
     INPUT_MAX = 1024 * 1024,
@@ -47,15 +49,40 @@ short watcher_events(const struct watcher *watcher) {
 /* ---- coming and going ---- */
 
 static void lose(struct watcher *watcher, const char *why, int64_t mono_ms) {
+    int64_t most = watcher->refused ? PAUSE_REFUSED_MS : PAUSE_MOST_MS;
     hang_up(watcher);
-    feed_connected(watcher->feed, false);
+    if (!watcher->refused)
+        feed_connected(watcher->feed, false, NULL);
     if (!watcher->complained && watcher->pause_ms >= PAUSE_LOGGED_MS) {
         log_warning("not connected to the broker in %s: %s", watcher->runtime_dir, why);
         watcher->complained = true;
     }
+    watcher->refused = false;
+    if (watcher->pause_ms > most)
+        watcher->pause_ms = most;
     watcher->due_ms = mono_ms + watcher->pause_ms;
-    watcher->pause_ms =
-        watcher->pause_ms * 2 < PAUSE_MOST_MS ? watcher->pause_ms * 2 : PAUSE_MOST_MS;
+    watcher->pause_ms = watcher->pause_ms * 2 < most ? watcher->pause_ms * 2 : most;
+}
+
+/* "ERR 403 why". A process has the groups that its user was in when it began. */
+static void be_refused(struct watcher *watcher, const char *line) {
+    char *why = NULL;
+    long code = strncmp(line, "ERR ", 4) == 0 ? strtol(line + 4, &why, 10) : 0;
+    char *text =
+        code == 403
+            ? mem_printf("its user (uid %u) is in neither the broker's --admin-group nor its "
+                         "--viewer-group: add it to one of them, then start the console again",
+                         (unsigned)geteuid())
+            : mem_strdup(why ? why + strspn(why, " ") : line);
+    json_t *string = json_string(text);
+    char *json = json_dumps(string, JSON_ENCODE_ANY);
+    feed_connected(watcher->feed, false, json);
+    if (!watcher->complained)
+        log_warning("the broker in %s refuses this console: %s", watcher->runtime_dir, text);
+    watcher->complained = watcher->refused = true;
+    free(json);
+    json_decref(string);
+    free(text);
 }
 
 static void try_again(struct watcher *watcher, int64_t mono_ms) {
@@ -129,13 +156,13 @@ static bool hear_news(struct watcher *watcher, const char *line, const json_t *o
 
 static bool hear_ok(struct watcher *watcher, const char *line, int64_t mono_ms) {
     if (strcmp(line, "OK") != 0) {
-        log_warning("the broker refuses to be watched: %s", line);
+        be_refused(watcher, line);
         return false;
     }
     watcher->heard = true;
     if (watcher->state == WATCHER_ASKING)
         return true;
-    feed_connected(watcher->feed, true);
+    feed_connected(watcher->feed, true, NULL);
     if (watcher->complained)
         log_info("connected to the broker in %s", watcher->runtime_dir);
     watcher->complained = false;

@@ -1,7 +1,8 @@
 /*
  * The watcher: the console's one `watch` connection to the broker, which it opens anew whenever it
- * breaks or falls silent, at the event where it was. What it hears goes into the feed. Never
- * blocks; the link steps it. Link's thread only.
+ * breaks or falls silent, at the event where it was. What it hears goes into the feed. A broker
+ * that refuses does so until somebody changes something, so it is asked less and less often, and
+ * the log says it once. Never blocks; the link steps it. Link's thread only.
  */
 #ifndef CONSOLE_WATCHER_H
 #define CONSOLE_WATCHER_H
@@ -25,7 +26,8 @@ struct watcher {
     int fd;
     struct buffer in, out;
     bool heard;
-    bool complained;  /* that the broker is away */
+    bool complained;  /* that the broker is away, or refuses */
+    bool refused;     /* the last try */
     int64_t due_ms;   /* away: the next try; else: the end of patience with its silence */
     int64_t pause_ms; /* before the next try */
     /* Of the broker whose events are in the feed: */

@@ -67,7 +67,7 @@ Test(console_ring, a_new_stream_hears_what_happens_from_now_on) {
     struct ring_cursor cursor = { 0 };
     ring_begin(&ring, 4, 6);
     fill(5, 6);
-    ring_connected(&ring, true);
+    ring_connected(&ring, true, NULL);
     cr_assert_str_eq(all(&cursor), "broker");
     cr_assert_not(ring_has_news(&ring, &cursor));
     fill(7, 8);
@@ -162,7 +162,7 @@ Test(console_ring, a_beat_follows_everything_before_it_and_none_is_of_another_ti
     ring_begin(&ring, 0, 0);
     ring_beat(&ring, "{}");
     cr_assert_str_eq(all(&cursor), "broker", "not connected: the beat is old");
-    ring_connected(&ring, true);
+    ring_connected(&ring, true, NULL);
     fill(1, 3);
     ring_beat(&ring, "{}");
     cr_assert_str_eq(told(&cursor, 1), "broker", "no more than was asked for");
@@ -177,11 +177,33 @@ Test(console_ring, a_beat_follows_everything_before_it_and_none_is_of_another_ti
 Test(console_ring, coming_and_going_of_the_broker_is_said_once) {
     struct ring_cursor cursor = { 0 };
     all(&cursor);
-    ring_connected(&ring, false);
+    ring_connected(&ring, false, NULL);
     cr_assert_not(ring_has_news(&ring, &cursor));
-    ring_connected(&ring, true);
+    ring_connected(&ring, true, NULL);
     cr_assert_str_eq(all(&cursor), "broker");
-    ring_connected(&ring, false);
-    ring_connected(&ring, true);
+    ring_connected(&ring, false, NULL);
+    ring_connected(&ring, true, NULL);
+    cr_assert_str_eq(all(&cursor), "broker");
+}
+
+Test(console_ring, that_the_broker_refuses_is_said_once_and_with_its_reason) {
+    struct ring_cursor cursor = { 0 };
+    all(&cursor);
+    ring_connected(&ring, false, "\"not you\"");
+    struct ring_cursor fresh = { 0 };
+    struct buffer out = { 0 };
+    ring_write(&ring, &fresh, "now", 100, &out);
+    buffer_append(&out, "", 1);
+    cr_assert_not_null(strstr(buffer_bytes(&out), "\"connected\":false,\"refused\":\"not you\""),
+                       "%s", buffer_bytes(&out));
+    buffer_deinit(&out);
+    cr_assert_str_eq(all(&cursor), "broker");
+    ring_connected(&ring, false, "\"not you\"");
+    cr_assert_str_eq(all(&cursor), "");
+    ring_connected(&ring, false, "\"nor you\"");
+    cr_assert_str_eq(all(&cursor), "broker");
+    ring_connected(&ring, false, NULL);
+    cr_assert_str_eq(all(&cursor), "broker");
+    ring_connected(&ring, true, NULL);
     cr_assert_str_eq(all(&cursor), "broker");
 }
