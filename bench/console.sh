@@ -21,7 +21,7 @@ console=$!
 until grep -q token "$state/address"; do sleep 0.05; done
 address=$(sed -n '1s/.*: //p' "$state/address")
 site=${address%/*}
-curl -s -o /dev/null -c "$state/cookies" "$address"
+secret=$(curl -s -c "$state/cookies" "$address" | sed -n 's/.*name="page-secret" content="\([^"]*\)".*/\1/p')
 
 keys=$(seq 1000 | sed 's/.*/{"name":"key&","config":{"api_key":"sk-bench-&-0123456789abcdef"}}/' | paste -sd,)
 echo "{\"pool\":{\"vendor\":\"openai\"},\"keys\":[$keys]}" | "$build/keybroker" -r "$runtime" import many mode=create >/dev/null
@@ -31,6 +31,7 @@ measure() { # measure POOL NAME
     for _ in $(seq $rounds); do
         printf 'next\nurl = "%s/api/command"\noutput = "%s/body"\nwrite-out = "%%{http_code} %%{time_total}\\n"\n' "$site" "$state"
         printf 'cookie = "%s/cookies"\nheader = "Origin: %s"\nheader = "Content-Type: application/json"\n' "$state" "$site"
+        printf 'header = "Keybroker-Page-Secret: %s"\n' "$secret"
         printf 'data = "{\\"words\\":[\\"show\\",\\"keys\\",\\"%s\\"]}"\n' "$1"
     done | sed 1d >"$state/requests"
     curl -s -K "$state/requests" >"$state/times"

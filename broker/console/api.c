@@ -106,15 +106,34 @@ enum MHD_Result api_stream(struct call *call) {
 
 /* ---- metrics ---- */
 
-enum MHD_Result api_metrics(struct call *call) {
+static bool may_have_metrics(struct call *call) {
     static const char SCHEME[] = "Bearer ";
     const char *given = respond_header(call->connection, "Authorization");
-    if (!given || strncasecmp(given, SCHEME, sizeof SCHEME - 1) != 0 ||
-        !token_matches(&call->site->metrics, given + sizeof SCHEME - 1)) {
+    if (!given || strncasecmp(given, SCHEME, sizeof SCHEME - 1) != 0) {
         refuse(&call->refusal, MHD_HTTP_UNAUTHORIZED, "wrong-token", "Authorization",
                "the token of --metrics-token-file is expected");
-        return respond_refusal(call->connection, &call->refusal);
+        return false;
     }
+    struct patience *patience = &call->site->metrics_patience;
+    struct caller caller = site_caller(call);
+    int64_t now = moment_now().mono_ms;
+    if (!patience_has(patience, &caller, now)) {
+        refuse(&call->refusal, MHD_HTTP_TOO_MANY_REQUESTS, "too-often", "Authorization",
+               "too many wrong tokens came from where you are: wait a second");
+        return false;
+    }
+    if (token_matches(&call->site->metrics, given + sizeof SCHEME - 1))
+        return true;
+    patience_spend(patience, &caller, now);
+    refuse(&call->refusal, MHD_HTTP_UNAUTHORIZED, "wrong-token", "Authorization",
+           "that is not the token of --metrics-token-file");
+    return false;
+}
+
+enum MHD_Result api_metrics(struct call *call) {
+    if (!may_have_metrics(call))
+        return respond_refusal(call->connection, &call->refusal);
+    site_note_caller(call, true);
     buffer_append_text(&call->exchange.request, "json show metrics\n");
     return site_ask_broker(call);
 }

@@ -68,6 +68,49 @@ bool gate_is_own_fetch(const char *fetch_site) {
     return !fetch_site || strcmp(fetch_site, "same-origin") == 0 || strcmp(fetch_site, "none") == 0;
 }
 
+/* ---- framing ---- */
+
+static bool is_one_of(const char *characters, const char *text) {
+    return *text && !text[strspn(text, characters)];
+}
+
+void gate_look_at(struct gate_framing *framing, const char *name, const char *value) {
+    static const char NAME[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                               "!#$%&'*+-.^_`|~";
+    framing->malformed |= !is_one_of(NAME, name);
+    framing->hosts += strcasecmp(name, "Host") == 0;
+    framing->codings += strcasecmp(name, "Transfer-Encoding") == 0;
+    if (strcasecmp(name, "Content-Length") == 0) {
+        framing->lengths++;
+        framing->malformed |= !value || !is_one_of("0123456789", value);
+    }
+}
+
+bool gate_has_one_meaning(const struct gate_framing *framing) {
+    return !framing->malformed && framing->hosts <= 1 && framing->lengths + framing->codings <= 1;
+}
+
+bool gate_split_target(const char *target, const char *host, char ret_host[GATE_NAME_SIZE],
+                       const char **ret_path) {
+    size_t length = host ? strlen(host) : 0;
+    if (*target != '/') {
+        const char *scheme = strncasecmp(target, "https://", 8) == 0 ? "https://" : "http://";
+        if (strncasecmp(target, scheme, strlen(scheme)) != 0)
+            return false;
+        host = target + strlen(scheme);
+        length = strcspn(host, "/");
+        target = host[length] ? host + length : "/";
+    }
+    if (length >= GATE_NAME_SIZE)
+        return false;
+    memcpy(ret_host, host ? host : "", length);
+    ret_host[length] = '\0';
+    *ret_path = target;
+    return true;
+}
+
+/* ---- content ---- */
+
 bool gate_is_json(const char *content_type) {
     static const char JSON[] = "application/json";
     size_t length = sizeof JSON - 1;

@@ -37,6 +37,23 @@ bool gate_is_own_form(const char *host, const char *origin, const char *fetch_si
 /* Reading: not at the wish of another site's page. "none": a person typed the address. */
 bool gate_is_own_fetch(const char *fetch_site);
 
+/* What of a request's headers bounds it or says whom it is for. Proxies in front read some of it
+ * otherwise than the HTTP library here, so what has two meanings is refused (RFC 9112, 3.2, 5.1,
+ * 6.3): a second Host or Content-Length, one that is no number, a length beside a transfer coding,
+ * a name with a blank in it. */
+struct gate_framing {
+    unsigned hosts, lengths, codings;
+    bool malformed;
+};
+void gate_look_at(struct gate_framing *framing, const char *name, const char *value);
+bool gate_has_one_meaning(const struct gate_framing *framing);
+
+/* A request's target: "/path", or "http://name/path", whose name counts instead of the Host header
+ * (RFC 9112, 3.2.2). Fills *ret_path, and `ret_host` from the target or from `host` (may be NULL).
+ * False: it is neither, or the name is too long for one of ours. */
+bool gate_split_target(const char *target, const char *host, char ret_host[GATE_NAME_SIZE],
+                       const char **ret_path);
+
 bool gate_is_json(const char *content_type);
 bool gate_takes_gzip(const char *accept_encoding);
 

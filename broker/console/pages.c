@@ -12,7 +12,9 @@
 static const char ASK[] = "Open the address that keybroker-console printed, or paste its token.";
 static const char WRONG[] = "That token is wrong, or was used already. keybroker-console prints a "
                             "new address each time one was used.";
-static const char TOO_OFTEN[] = "Too many wrong tokens came. Wait a second, then try again.";
+static const char TOO_OFTEN[] =
+    "Too many wrong tokens came from where you are. Wait a second, then "
+    "try again.";
 
 enum MHD_Result pages_asset(struct call *call) {
     return respond_asset(call->connection, asset_find(call->route->path));
@@ -31,27 +33,32 @@ static bool is_right(struct site *site, const char *token) {
 
 static enum MHD_Result let_in(struct call *call) {
     struct site *site = call->site;
-    char value[TOKEN_TEXT_SIZE], cookie[160];
-    visits_begin(&site->visits, moment_now().mono_ms, value);
+    struct visit_secrets secrets;
+    char cookie[160];
+    visits_begin(&site->visits, moment_now().mono_ms, &secrets);
     const char *scheme = respond_header(call->connection, "X-Forwarded-Proto");
     bool secure = scheme && strcmp(scheme, "https") == 0;
     snprintf(cookie, sizeof cookie, "%s=%s; HttpOnly; SameSite=Strict; Path=/%s", site->cookie,
-             value, secure ? "; Secure" : "");
+             secrets.cookie, secure ? "; Secure" : "");
     log_info("a browser signed in");
-    enum MHD_Result result = respond_with_cookie(call->connection, cookie);
-    sodium_memzero(value, sizeof value);
+    enum MHD_Result result = respond_welcome(call->connection, cookie, secrets.page);
+    sodium_memzero(&secrets, sizeof secrets);
     sodium_memzero(cookie, sizeof cookie);
     return result;
 }
 
+/* Looked at only while there is patience: guessing is slow, however it is done. */
 static enum MHD_Result sign_in(struct call *call, const char *token) {
+    struct patience *patience = &call->site->patience;
+    struct caller caller = site_caller(call);
+    int64_t now = moment_now().mono_ms;
+    if (!patience_has(patience, &caller, now))
+        return respond_sign_in(call->connection, MHD_HTTP_TOO_MANY_REQUESTS, TOO_OFTEN);
     if (is_right(call->site, token))
         return let_in(call);
-    bool patient = token_patience_take(&call->site->patience, moment_now().mono_ms);
-    if (patient)
-        log_warning("a wrong token came");
-    return patient ? respond_sign_in(call->connection, MHD_HTTP_UNAUTHORIZED, WRONG)
-                   : respond_sign_in(call->connection, MHD_HTTP_TOO_MANY_REQUESTS, TOO_OFTEN);
+    patience_spend(patience, &caller, now);
+    log_warning("a wrong token came");
+    return respond_sign_in(call->connection, MHD_HTTP_UNAUTHORIZED, WRONG);
 }
 
 enum MHD_Result pages_root(struct call *call) {
@@ -59,7 +66,9 @@ enum MHD_Result pages_root(struct call *call) {
         MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, "token");
     if (token && !call->head)
         return sign_in(call, token);
-    if (!call->visit)
+    /* A page that has lost its secret, or whose visit is over, comes with "sign-in". */
+    bool again = MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, "sign-in");
+    if (!call->has_cookie || again)
         return respond_sign_in(call->connection, MHD_HTTP_UNAUTHORIZED, ASK);
     return pages_asset(call);
 }

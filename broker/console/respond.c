@@ -24,18 +24,30 @@ static const struct {
     { "Cross-Origin-Resource-Policy", "same-origin" },
 };
 
+#define PAGE_BEGIN(title)                                                                          \
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"                      \
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"                   \
+    "<title>" title " · keybroker</title>\n"                                                      \
+    "<link rel=\"icon\" href=\"/icon.svg\">\n<link rel=\"stylesheet\" href=\"/app.css\">\n"
+#define PAGE_BODY "</head>\n<body class=\"sign-in\">\n<main>\n<h1>keybroker</h1>\n"
+#define PAGE_END "</main>\n</body>\n</html>\n"
+
 /* $1 is the reason. Nothing in it comes from a request. */
-static const char SIGN_IN[] =
-    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-    "<title>Sign in · keybroker</title>\n"
-    "<link rel=\"icon\" href=\"/icon.svg\">\n<link rel=\"stylesheet\" href=\"/app.css\">\n</head>\n"
-    "<body class=\"sign-in\">\n<main>\n<h1>keybroker</h1>\n<p>%s</p>\n"
+static const char SIGN_IN[] = PAGE_BEGIN("Sign in") PAGE_BODY
+    "<p>%s</p>\n"
     "<form method=\"post\" action=\"/login\">\n"
     "<label for=\"token\">Token</label>\n"
     "<input id=\"token\" name=\"token\" type=\"password\" required autofocus "
     "autocomplete=\"off\" spellcheck=\"false\">\n"
-    "<button type=\"submit\">Sign in</button>\n</form>\n</main>\n</body>\n</html>\n";
+    "<button type=\"submit\">Sign in</button>\n</form>\n" PAGE_END;
+
+/* $1 is the page's secret, which is URL-safe base64. */
+static const char WELCOME[] =
+    PAGE_BEGIN("Signing in") "<meta name=\"page-secret\" content=\"%s\">\n<script src=\"/app.js\" "
+                             "defer></script>\n" PAGE_BODY
+                             "<p>Signing in … If this stays, allow scripts and site data for this "
+                             "page, then sign in "
+                             "again.</p>\n" PAGE_END;
 
 const char *respond_header(struct MHD_Connection *connection, const char *name) {
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
@@ -81,15 +93,29 @@ enum MHD_Result respond_buffer(struct MHD_Connection *connection, unsigned statu
     return respond(connection, status, response, "application/json", NULL);
 }
 
-enum MHD_Result respond_refusal(struct MHD_Connection *connection, const struct refusal *refusal) {
+static struct MHD_Response *refusal_response(const struct refusal *refusal) {
     json_t *body = json_pack("{s:i, s:s, s:s, s:s}", "code", refusal->code, "reason",
                              refusal->reason, "message", refusal->message, "field", refusal->field);
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    enum MHD_Result result =
-        respond_text(connection, (unsigned)refusal->code, "application/json", text ? text : "{}");
+    const char *shown = text ? text : "{}";
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(strlen(shown), (void *)shown, MHD_RESPMEM_MUST_COPY);
     free(text);
     json_decref(body);
-    return result;
+    return response;
+}
+
+enum MHD_Result respond_refusal(struct MHD_Connection *connection, const struct refusal *refusal) {
+    return respond(connection, (unsigned)refusal->code, refusal_response(refusal),
+                   "application/json", NULL);
+}
+
+enum MHD_Result respond_refusal_and_close(struct MHD_Connection *connection,
+                                          const struct refusal *refusal) {
+    struct MHD_Response *response = refusal_response(refusal);
+    if (response)
+        MHD_add_response_header(response, "Connection", "close");
+    return respond(connection, (unsigned)refusal->code, response, "application/json", NULL);
 }
 
 enum MHD_Result respond_asset(struct MHD_Connection *connection, const struct asset *asset) {
@@ -111,18 +137,37 @@ enum MHD_Result respond_asset(struct MHD_Connection *connection, const struct as
                    CACHE);
 }
 
+static void wipe_page(void *page) {
+    mem_wipe_string(page);
+}
+
+/* The text was made for it, and may hold a secret. */
+static struct MHD_Response *page_response(char *page) {
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback(strlen(page), page, wipe_page);
+    if (!response)
+        mem_wipe_string(page);
+    return response;
+}
+
 enum MHD_Result respond_sign_in(struct MHD_Connection *connection, unsigned status,
                                 const char *why) {
-    char *page = mem_printf(SIGN_IN, why);
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(strlen(page), page, MHD_RESPMEM_MUST_FREE);
-    if (!response) {
-        free(page);
+    struct MHD_Response *response = page_response(mem_printf(SIGN_IN, why));
+    if (!response)
         return MHD_NO;
-    }
+    if (status == MHD_HTTP_TOO_MANY_REQUESTS)
+        MHD_add_response_header(response, "Retry-After", "1");
     /* Under no-referrer a browser sends its form without an origin, which /login asks for. */
     MHD_add_response_header(response, "Referrer-Policy", "same-origin");
     return respond(connection, status, response, "text/html; charset=utf-8", NULL);
+}
+
+enum MHD_Result respond_welcome(struct MHD_Connection *connection, const char *cookie,
+                                const char *page_secret) {
+    struct MHD_Response *response = page_response(mem_printf(WELCOME, page_secret));
+    if (response)
+        MHD_add_response_header(response, "Set-Cookie", cookie);
+    return respond(connection, MHD_HTTP_OK, response, "text/html; charset=utf-8", NULL);
 }
 
 enum MHD_Result respond_with_cookie(struct MHD_Connection *connection, const char *cookie) {

@@ -28,10 +28,17 @@ enum MHD_Result respond_buffer(struct MHD_Connection *connection, unsigned statu
                                struct buffer *owner, const char *body, size_t length);
 /* {"code","reason","message","field"}, as the broker says it. */
 enum MHD_Result respond_refusal(struct MHD_Connection *connection, const struct refusal *refusal);
+/* The same, and the connection ends: where the request ends is not known for sure. */
+enum MHD_Result respond_refusal_and_close(struct MHD_Connection *connection,
+                                          const struct refusal *refusal);
 enum MHD_Result respond_asset(struct MHD_Connection *connection, const struct asset *asset);
 /* The page where one signs in, which says why. */
 enum MHD_Result respond_sign_in(struct MHD_Connection *connection, unsigned status,
                                 const char *why);
+/* The page that the browser that was let in goes through: it sets the cookie and hands the page's
+ * secret to the page's script, in what nobody logs or passes on. */
+enum MHD_Result respond_welcome(struct MHD_Connection *connection, const char *cookie,
+                                const char *page_secret);
 /* 303 to the page, with a cookie. */
 enum MHD_Result respond_with_cookie(struct MHD_Connection *connection, const char *cookie);
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "../moment.h"
 #include "phrase.h"
 #include "respond.h"
@@ -42,16 +44,29 @@ static const struct route *find(const char *path) {
     return NULL;
 }
 
-static uint64_t find_visit(struct call *call) {
+/* The cookie alone shows the page; it takes the page's secret too to be somebody who signed in. */
+static void find_visit(struct call *call) {
+    struct visits *visits = &call->site->visits;
+    int64_t now = moment_now().mono_ms;
     const char *cookie =
         MHD_lookup_connection_value(call->connection, MHD_COOKIE_KIND, call->site->cookie);
-    return cookie ? visits_find(&call->site->visits, cookie, moment_now().mono_ms) : 0;
+    const char *page = respond_header(call->connection, "Keybroker-Page-Secret");
+    struct visit_secrets secrets;
+    if (!cookie || strlen(cookie) >= sizeof secrets.cookie)
+        return;
+    call->has_cookie = visits_know(visits, cookie, now);
+    if (!page || strlen(page) >= sizeof secrets.page)
+        return;
+    strcpy(secrets.cookie, cookie);
+    strcpy(secrets.page, page);
+    call->visit = visits_find(visits, &secrets, now);
+    sodium_memzero(&secrets, sizeof secrets);
 }
 
 /* Where it comes from. */
 static int check_origin(struct call *call, const struct route *route) {
     struct MHD_Connection *connection = call->connection;
-    const char *host = respond_header(connection, "Host");
+    const char *host = call->host;
     const char *origin = respond_header(connection, "Origin");
     const char *site = respond_header(connection, "Sec-Fetch-Site");
     bool own = true;
@@ -83,9 +98,32 @@ static int check_body(struct call *call, const struct route *route) {
     return 0;
 }
 
+static enum MHD_Result look_at_header(void *userdata, enum MHD_ValueKind kind, const char *name,
+                                      const char *value) {
+    (void)kind;
+    gate_look_at(userdata, name, value);
+    return MHD_YES;
+}
+
+static bool is_ambiguous(struct call *call) {
+    struct gate_framing framing = { 0 };
+    MHD_get_connection_values(call->connection, MHD_HEADER_KIND, look_at_header, &framing);
+    call->ambiguous = call->early = !gate_has_one_meaning(&framing);
+    return call->ambiguous;
+}
+
 void route_call(struct call *call, const char *url, const char *method) {
     struct refusal *refusal = &call->refusal;
-    if (!gate_knows_host(&call->site->gate, respond_header(call->connection, "Host"))) {
+    if (is_ambiguous(call)) {
+        refuse(refusal, REFUSED_SYNTAX, "ambiguous", "", "the headers have more than one meaning");
+        return;
+    }
+    const char *host = respond_header(call->connection, "Host");
+    if (!gate_split_target(url, host, call->host, &url)) {
+        refuse(refusal, REFUSED_NOT_FOUND, "no-such-page", "", "there is nothing at that address");
+        return;
+    }
+    if (!gate_knows_host(&call->site->gate, call->host)) {
         refuse(refusal, REFUSED_FORBIDDEN, "foreign-host", "Host",
                "the console is not known by that name: --host NAME makes it");
         return;
@@ -104,7 +142,8 @@ void route_call(struct call *call, const char *url, const char *method) {
     }
     if (check_origin(call, route) || check_body(call, route))
         return;
-    call->visit = find_visit(call);
+    find_visit(call);
+    site_note_caller(call, call->visit != 0);
     if (route->needs_visit && !call->visit) {
         refuse(refusal, MHD_HTTP_UNAUTHORIZED, "no-session", "", "sign in first");
         return;

@@ -24,6 +24,28 @@ static struct arrival *arrival_of(struct MHD_Connection *connection) {
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
+/* With the lock. */
+static void end_arrival(struct site *site, struct arrival *arrival) {
+    if (!arrival->ends)
+        site->arrivals_open--;
+    arrival->ends = true;
+    shutdown(arrival->fd, SHUT_RDWR);
+}
+
+/* There are too many: whoever holds connections without having signed in makes room, the longest
+ * held one first. So a stranger's crowd ends itself, and neither whoever is signed in nor whoever
+ * comes with a request at once waits for it. With the lock. */
+static void make_room(struct site *site) {
+    struct arrival *oldest = NULL;
+    if (site->arrivals_open <= SITE_CONNECTIONS_MAX)
+        return;
+    for (struct arrival *arrival = site->arrivals; arrival; arrival = arrival->next)
+        if (!arrival->signed_in && !arrival->ends)
+            oldest = arrival;
+    if (oldest)
+        end_arrival(site, oldest);
+}
+
 static void connection_changed(void *userdata, struct MHD_Connection *connection, void **context,
                                enum MHD_ConnectionNotificationCode code) {
     struct site *site = userdata;
@@ -39,8 +61,11 @@ static void connection_changed(void *userdata, struct MHD_Connection *connection
         if (arrival->next)
             arrival->next->link = &arrival->next;
         site->arrivals = arrival;
+        site->arrivals_open++;
         *context = arrival;
+        make_room(site);
     } else if (arrival) {
+        site->arrivals_open -= !arrival->ends;
         *arrival->link = arrival->next;
         if (arrival->next)
             arrival->next->link = arrival->link;
@@ -58,6 +83,19 @@ static void set_waiting(struct call *call, int64_t since_ms) {
     pthread_mutex_unlock(&call->site->arrivals_lock);
 }
 
+struct caller site_caller(const struct call *call) {
+    return caller_of(
+        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+}
+
+void site_note_caller(struct call *call, bool signed_in) {
+    struct arrival *arrival = arrival_of(call->connection);
+    pthread_mutex_lock(&call->site->arrivals_lock);
+    if (arrival)
+        arrival->signed_in = signed_in;
+    pthread_mutex_unlock(&call->site->arrivals_lock);
+}
+
 /* The server's own time-out is for silence. Who sends a byte now and then is not let stay either.
  * Link's thread, once a second; a connection that ends leaves the list before it is closed. */
 static void end_slow_arrivals(void *userdata) {
@@ -66,7 +104,7 @@ static void end_slow_arrivals(void *userdata) {
     pthread_mutex_lock(&site->arrivals_lock);
     for (struct arrival *arrival = site->arrivals; arrival; arrival = arrival->next)
         if (arrival->waits_ms && now - arrival->waits_ms > SITE_REQUEST_MS)
-            shutdown(arrival->fd, SHUT_RDWR);
+            end_arrival(site, arrival);
     pthread_mutex_unlock(&site->arrivals_lock);
 }
 
@@ -90,6 +128,8 @@ enum MHD_Result site_ask_broker(struct call *call) {
 }
 
 static enum MHD_Result refuse_call(struct call *call) {
+    if (call->ambiguous)
+        return respond_refusal_and_close(call->connection, &call->refusal);
     if (!call->allow)
         return respond_refusal(call->connection, &call->refusal);
     struct MHD_Response *response =
@@ -222,10 +262,9 @@ static struct MHD_Daemon *serve(struct site *site) {
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, site,
         MHD_OPTION_LISTEN_SOCKET, site->listen_fd, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)SITE_IDLE_S, MHD_OPTION_CONNECTION_LIMIT, (unsigned)SITE_CONNECTIONS_MAX,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)SITE_CONNECTIONS_OF_ONE,
-        MHD_OPTION_NOTIFY_CONNECTION, connection_changed, site, MHD_OPTION_NOTIFY_COMPLETED,
-        completed, NULL, MHD_OPTION_END);
+        (unsigned)SITE_IDLE_S, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)(SITE_CONNECTIONS_MAX + SITE_CONNECTIONS_ENDING), MHD_OPTION_NOTIFY_CONNECTION,
+        connection_changed, site, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END);
 }
 
 int site_start(struct site *site, const struct settings *settings) {

@@ -26,15 +26,16 @@
 #include "feed.h"
 #include "gate.h"
 #include "link.h"
+#include "patience.h"
 #include "settings.h"
 #include "token.h"
 #include "visits.h"
 
 enum {
-    SITE_CONNECTIONS_MAX = 768,
-    SITE_CONNECTIONS_OF_ONE = 512, /* address */
-    SITE_IDLE_S = 10,              /* without a byte */
-    SITE_REQUEST_MS = 60 * 1000,   /* from a request's first byte to its last */
+    SITE_CONNECTIONS_MAX = 768,   /* then the oldest of somebody who is not signed in ends … */
+    SITE_CONNECTIONS_ENDING = 64, /* … and as many may take their time about it */
+    SITE_IDLE_S = 10,             /* without a byte */
+    SITE_REQUEST_MS = 60 * 1000,  /* from a request's first byte to its last */
 };
 
 struct arrival;
@@ -45,16 +46,18 @@ struct site {
     char address[80]; /* "127.0.0.1:8480", as it stands in a URL */
     char cookie[24];  /* its name */
     struct gate gate;
-    struct token once;     /* lets one browser in, then there is another */
-    struct token standing; /* of --token-file */
-    struct token metrics;  /* of --metrics-token-file */
-    struct token_patience patience;
+    struct token once;                /* lets one browser in, then there is another */
+    struct token standing;            /* of --token-file */
+    struct token metrics;             /* of --metrics-token-file */
+    struct patience patience;         /* with those who sign in … */
+    struct patience metrics_patience; /* … and who ask for metrics */
     struct visits visits;
     struct feed feed;
     struct link *link;
     struct MHD_Daemon *daemon;
     pthread_mutex_t arrivals_lock; /* of the list, and of what its members say */
-    struct arrival *arrivals;
+    struct arrival *arrivals;      /* the newest first */
+    unsigned arrivals_open;        /* how many were not told to end */
 };
 
 /* A connection, from its beginning to its end. */
@@ -62,6 +65,8 @@ struct arrival {
     struct arrival *next, **link;
     int fd;
     int64_t waits_ms; /* since when a request is awaited or coming in; 0 = it is here */
+    bool signed_in;   /* its last request was of a visit, or brought the metrics' token */
+    bool ends;        /* it was told to */
 };
 
 /* One request. */
@@ -71,9 +76,12 @@ struct call {
     const struct route *route; /* NULL = refused before one was found */
     struct refusal refusal;    /* code 0 = none */
     const char *allow;         /* of a 405 */
+    char host[GATE_NAME_SIZE]; /* that it is for */
     uint64_t visit;            /* 0 = nobody who signed in */
+    bool has_cookie;           /* a visit's, whoever sends it: for the page's files */
     bool head;
-    bool early; /* answered before its body came */
+    bool early;     /* answered before its body came */
+    bool ambiguous; /* where it ends is not known: the connection ends with the answer */
     struct buffer body;
     struct exchange exchange;
     bool changes; /* the broker is asked to change something */
@@ -98,6 +106,10 @@ void site_stop(struct site *site);
 
 /* Say on stdout where to sign in, with a new one-time token unless there is a standing one. */
 void site_print_address(struct site *site);
+/* Who is at the other end of the call's connection. */
+struct caller site_caller(const struct call *call);
+/* Is the call somebody's who signed in? Others' connections end first where there are too many. */
+void site_note_caller(struct call *call, bool signed_in);
 /* Give the call's exchange to the link, and suspend the call until it is over. */
 enum MHD_Result site_ask_broker(struct call *call);
 /* Route the call by its headers: fills route, visit or refusal. */

@@ -80,21 +80,3 @@ bool token_read_file(struct token *ret, const char *path) {
     sodium_memzero(line, sizeof line);
     return done;
 }
-
-/* ---- who guesses ---- */
-
-bool token_patience_take(struct token_patience *patience, int64_t mono_ms) {
-    int64_t regained = (mono_ms - patience->counted_ms) / 1000;
-    if (!patience->counted_ms || regained >= TOKEN_FAILURES_AT_ONCE) {
-        patience->left = TOKEN_FAILURES_AT_ONCE;
-        patience->counted_ms = mono_ms;
-    } else {
-        unsigned left = patience->left + (unsigned)regained;
-        patience->left = left < TOKEN_FAILURES_AT_ONCE ? left : TOKEN_FAILURES_AT_ONCE;
-        patience->counted_ms += regained * 1000;
-    }
-    if (!patience->left)
-        return false;
-    patience->left--;
-    return true;
-}

@@ -1,7 +1,7 @@
 /*
  * Tokens: what lets a browser in (a one-time token, or the one of --token-file) and what lets a
  * collector read /metrics. Only hashes are kept, compared in constant time. Who guesses is slowed
- * down: a right token is always taken, wrong ones are answered only so often.
+ * down before anything is compared: patience.h.
  */
 #ifndef CONSOLE_TOKEN_H
 #define CONSOLE_TOKEN_H
@@ -15,7 +15,6 @@ enum {
     TOKEN_TEXT_SIZE = 44, /* 32 random bytes in URL-safe base64, and a NUL */
     TOKEN_LEAST_CHARACTERS = 32,
     TOKEN_MOST_CHARACTERS = 512,
-    TOKEN_FAILURES_AT_ONCE = 10, /* then one a second */
 };
 
 struct token {
@@ -32,13 +31,5 @@ bool token_matches(const struct token *token, const char *text);
 /* The token in a file: its first line. Refused unless the file is this user's (or root's), nobody
  * else may read it, and it is long enough. False: explained on stderr. */
 bool token_read_file(struct token *ret, const char *path);
-
-/* How many wrong tokens may still be answered. */
-struct token_patience {
-    unsigned left;
-    int64_t counted_ms;
-};
-/* A wrong token came; false: there have been too many. */
-bool token_patience_take(struct token_patience *patience, int64_t mono_ms);
 
 #endif

@@ -5,7 +5,7 @@ static bool is_over(const struct visit *visit, int64_t mono_ms) {
     return !visit->id || mono_ms - visit->used_ms > VISIT_UNUSED_MS;
 }
 
-uint64_t visits_begin(struct visits *visits, int64_t mono_ms, char ret_cookie[TOKEN_TEXT_SIZE]) {
+uint64_t visits_begin(struct visits *visits, int64_t mono_ms, struct visit_secrets *ret) {
     struct visit *place = &visits->list[0];
     for (size_t i = 0; i < VISITS_MAX && !is_over(place, mono_ms); i++) {
         struct visit *visit = &visits->list[i];
@@ -13,7 +13,8 @@ uint64_t visits_begin(struct visits *visits, int64_t mono_ms, char ret_cookie[TO
             place = visit;
     }
     *place = (struct visit){ .id = ++visits->last_id, .used_ms = mono_ms };
-    token_new(&place->cookie, ret_cookie);
+    token_new(&place->cookie, ret->cookie);
+    token_new(&place->page, ret->page);
     return place->id;
 }
 
@@ -26,14 +27,30 @@ static uint64_t use(struct visit *visit, int64_t mono_ms) {
     return visit->id;
 }
 
-uint64_t visits_find(struct visits *visits, const char *cookie, int64_t mono_ms) {
+/* All are compared, and both secrets of each: how long it takes says nothing. */
+uint64_t visits_find(struct visits *visits, const struct visit_secrets *secrets, int64_t mono_ms) {
     struct visit *found = NULL;
+    struct token cookie, page;
+    token_from_text(&cookie, secrets->cookie);
+    token_from_text(&page, secrets->page);
+    for (size_t i = 0; i < VISITS_MAX; i++) {
+        struct visit *visit = &visits->list[i];
+        bool knows_cookie = token_equals(&visit->cookie, &cookie);
+        bool knows_page = token_equals(&visit->page, &page);
+        if (knows_cookie & knows_page)
+            found = visit;
+    }
+    return found ? use(found, mono_ms) : 0;
+}
+
+bool visits_know(const struct visits *visits, const char *cookie, int64_t mono_ms) {
     struct token given;
+    bool known = false;
     token_from_text(&given, cookie);
     for (size_t i = 0; i < VISITS_MAX; i++)
-        if (token_equals(&visits->list[i].cookie, &given))
-            found = &visits->list[i];
-    return found ? use(found, mono_ms) : 0;
+        known |=
+            token_equals(&visits->list[i].cookie, &given) && !is_over(&visits->list[i], mono_ms);
+    return known;
 }
 
 bool visits_go_on(struct visits *visits, uint64_t id, int64_t mono_ms) {

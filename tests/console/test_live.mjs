@@ -118,7 +118,7 @@ test('while the broker is away the page says so and changes nothing; then it is 
   const page = await at.browser.open('#/pool/restart');
   await b.seesOrder(page, 'a b c');
   await at.host.broker.end('SIGKILL');
-  await b.sees(banner(page), { timeout: 6000 });
+  await b.says(banner(page), /The broker does not answer/, 6000);
   await b.sees(page.getByRole('status').filter({ hasText: 'Not connected' }));
   await b.pressAnyway(b.button(page, 'Disable a'));
   await b.sees(b.note(page, 'Not connected: nothing can be changed now.'));
@@ -158,7 +158,7 @@ test('after the console restarted the page asks to sign in again', async () => {
   const page = await at.browser.open('#/pool/console');
   await b.seesOrder(page, 'a');
   await at.host.console.end();
-  await b.sees(banner(page));
+  await b.says(banner(page), /The console does not answer/);
   await at.host.startConsole();
   await b.sees(page.getByRole('heading', { name: 'keybroker' }), { timeout: 20000 });
   await b.field(page, 'Token').fill(at.host.address().split('token=')[1]);
@@ -172,10 +172,24 @@ test('a console that hangs shows nothing old as live, and no event is lost over 
   const page = await at.browser.open('#/pool/hangs');
   await b.seesOrder(page, 'a b c');
   at.host.console.child.kill('SIGSTOP');
-  await b.sees(banner(page));
+  await b.says(banner(page), /The console does not answer/);
   await at.host.cli(['order', 'keys', 'hangs', 'c', 'b', 'a']);
   at.host.console.child.kill('SIGCONT');
   await b.live(page);
   await b.seesOrder(page, 'c b a');
+  await b.leave(page);
+});
+
+test('a console that ends while the broker is away is what is missing then', async () => {
+  await at.host.makePool('whose', ['a']);
+  const page = await at.browser.open('#/pool/whose');
+  await b.seesOrder(page, 'a');
+  await at.host.broker.end('SIGKILL');
+  await b.says(banner(page), /The broker does not answer/);
+  await at.host.console.end('SIGKILL');
+  await b.says(banner(page), /The console does not answer/);
+  await at.host.startBroker();
+  await at.host.startConsole();
+  await b.sees(b.button(page, 'Sign in'), { timeout: 20000 });
   await b.leave(page);
 });

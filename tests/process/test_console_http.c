@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <criterion/criterion.h>
@@ -61,8 +62,8 @@ TEST_CONSOLE(console_http, unknown_addresses_and_wrong_methods_are_told_apart) {
         cr_assert_eq(web_ask(console, "GET", UNKNOWN[i], "", NULL)->status, 404, "%s", UNKNOWN[i]);
     for (size_t i = 0; i < sizeof WRONG / sizeof *WRONG; i++) {
         struct web *web = web_open(console);
-        web_send(web, "%s %s HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\n\r\n", WRONG[i].method,
-                 WRONG[i].path, console->address, console->cookie);
+        web_send(web, "%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", WRONG[i].method, WRONG[i].path,
+                 console->address, console->session);
         /* A HEAD's answer has a length and no body. */
         char head[16] = "";
         EVENTUALLY(web->fd < 0 || recv(web->fd, head, 15, MSG_PEEK | MSG_DONTWAIT) == 15);
@@ -96,14 +97,79 @@ TEST_CONSOLE(console_http, what_is_no_http_is_refused_or_dropped) {
     still_works(console);
 }
 
+/* A proxy in front may take the other one of two. */
+TEST_CONSOLE(console_http, what_has_two_meanings_is_refused_and_nothing_behind_it_is_read) {
+    static const char *const TWICE[] = {
+        "Content-Length: 26\r\nContent-Length: 0\r\n",
+        "Content-Length: 0\r\nContent-Length: 26\r\n",
+        "Content-Length: 26\r\ncontent-length: 26\r\n",
+        "Content-Length: 26\r\nHost: other\r\n",
+        "Content-Length : 26\r\n",
+        "Content-Length: 26\r\nX y: z\r\n",
+        "Content-Length: 26, 26\r\n",
+        "Content-Length: +26\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 26\r\n",
+    };
+    struct console *console = start(b);
+    for (size_t i = 0; i < sizeof TWICE / sizeof *TWICE; i++) {
+        struct web *web = web_open(console);
+        web_send(web,
+                 "POST /api/command HTTP/1.1\r\nHost: %s\r\n%sOrigin: http://%s\r\n"
+                 "Content-Type: application/json\r\n%s\r\n{\"words\":[\"show\",\"pools\"]}"
+                 "GET /icon.svg HTTP/1.1\r\nHost: %s\r\n\r\n",
+                 console->address, console->session, console->address, TWICE[i], console->address);
+        struct web_answer *answer = web_read(web);
+        cr_assert(!answer || answer->status == 400, "%s: %s", TWICE[i], answer->head);
+        cr_assert_null(web_read(web), "%s: the connection ends", TWICE[i]);
+    }
+    struct web *web = web_open(console);
+    web_send(web, "GET /icon.svg HTTP/1.1\r\nHost: %s\r\nHost: %s\r\n\r\n", console->address,
+             console->address);
+    cr_assert_eq(web_read(web)->status, 400);
+    still_works(console);
+}
+
+TEST_CONSOLE(console_http, a_target_with_a_name_is_answered_for_that_name) {
+    struct console *console = start(b);
+    const struct {
+        const char *target, *host;
+        int status;
+    } ASKED[] = {
+        { scene_text("http://%s/icon.svg", console->address), console->address, 200 },
+        { scene_text("HTTP://%s/icon.svg?x=1", console->address), "foreign.example", 200 },
+        { scene_text("https://%s/icon.svg", console->address), console->address, 200 },
+        { scene_text("http://%s", console->address), console->address, 200 },
+        { scene_text("http://%s/nothing", console->address), console->address, 404 },
+        { "http://foreign.example/icon.svg", console->address, 403 },
+        { scene_text("http://user@%s/icon.svg", console->address), console->address, 403 },
+        { "ftp://x/icon.svg", console->address, 404 },
+        { "icon.svg", console->address, 404 },
+        { "*", console->address, 404 },
+    };
+    for (size_t i = 0; i < sizeof ASKED / sizeof *ASKED; i++) {
+        struct web *web = web_open(console);
+        web_send(web, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", ASKED[i].target, ASKED[i].host,
+                 console->session);
+        struct web_answer *answer = web_read(web);
+        cr_assert_eq(answer->status, ASKED[i].status, "%s: %s", ASKED[i].target, answer->head);
+    }
+    struct web *web = web_open(console);
+    web_send(web,
+             "POST http://%s/api/command HTTP/1.1\r\nHost: %s\r\n%sOrigin: http://%s\r\n"
+             "Content-Type: application/json\r\nContent-Length: 27\r\n\r\n"
+             "{\"words\":[\"show\",\"pools\"]}\n",
+             console->address, console->address, console->session, console->address);
+    cr_assert_eq(web_read(web)->status, 200);
+}
+
 TEST_CONSOLE(console_http, a_body_whose_length_nobody_said_is_not_read) {
     struct console *console = start(b);
     struct web *web = web_open(console);
     web_send(web,
-             "POST /api/command HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\nOrigin: http://%s\r\n"
+             "POST /api/command HTTP/1.1\r\nHost: %s\r\n%sOrigin: http://%s\r\n"
              "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
              "1a\r\n{\"words\":[\"show\",\"pools\"]}\r\n0\r\n\r\n",
-             console->address, console->cookie, console->address);
+             console->address, console->session, console->address);
     cr_assert_eq(web_read(web)->status, 411);
     still_works(console);
 }
@@ -168,7 +234,7 @@ TEST_CONSOLE(console_http, bodies_are_bounded_by_what_they_are_for) {
 TEST_CONSOLE(console_http, requests_that_follow_each_other_at_once_are_answered_in_order) {
     struct console *console = start(b);
     struct web *web = web_open(console);
-    const char *head = scene_text("Host: %s\r\nCookie: %s\r\n", console->address, console->cookie);
+    const char *head = scene_text("Host: %s\r\n%s", console->address, console->session);
     for (unsigned i = 0; i < 20; i++)
         web_send(web, "GET /api/session HTTP/1.1\r\n%s\r\nGET /nothing HTTP/1.1\r\n%s\r\n", head,
                  head);
@@ -188,9 +254,9 @@ TEST_CONSOLE(console_http, who_is_slow_is_dropped_and_holds_nobody_up) {
     struct web *silent = web_open(console), *half = web_open(console), *body = web_open(console);
     web_send(half, "GET / HTTP/1.1\r\nHost: %s\r\nX-Half", console->address);
     web_send(body,
-             "POST /api/command HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\nOrigin: http://%s\r\n"
+             "POST /api/command HTTP/1.1\r\nHost: %s\r\n%sOrigin: http://%s\r\n"
              "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"words\"",
-             console->address, console->cookie, console->address);
+             console->address, console->session, console->address);
     int64_t begun = scene_now_ms();
     still_works(console);
     cr_assert(web_is_closed_within(silent, IDLE_MS + SLACK_MS));
@@ -200,13 +266,47 @@ TEST_CONSOLE(console_http, who_is_slow_is_dropped_and_holds_nobody_up) {
     still_works(console);
 }
 
+TEST_CONSOLE(console_http, a_strangers_thousand_slow_connections_leave_others_answered) {
+    enum { SLOW = 1000, ROUNDS = 5 };
+    struct console *console = start(b);
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    struct web *stream = web_stream(console, "");
+    struct web *kept = web_open(console);
+    const char *session = scene_text("GET /api/session HTTP/1.1\r\nHost: %s\r\n%s\r\n",
+                                     console->address, console->session);
+    web_send(kept, "%s", session);
+    cr_assert_eq(web_read(kept)->status, 200);
+    struct web **slow = calloc(SLOW, sizeof(struct web *));
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < SLOW; i++) {
+            if (!slow[i] || !web_send(slow[i], "X")) { /* it was ended: the stranger comes anew */
+                if (slow[i])
+                    web_close(slow[i]);
+                slow[i] = web_open(console);
+                web_send(slow[i], "GET / HTTP/1.1\r\nX-Slow: ");
+            }
+        }
+        still_works(console);
+        web_send(kept, "%s", session);
+        struct web_answer *answer = web_read(kept);
+        cr_assert_not_null(answer, "a connection that is signed in was ended");
+        cr_assert_eq(answer->status, 200);
+        cr_assert_not_null(web_message_of(stream, "beat", SCENE_PATIENCE_MS));
+        cr_assert_eq(web_ask(console, "GET", "/?token=wrong", "", NULL)->status, 401,
+                     "who wants to sign in is answered");
+    }
+    free(slow);
+}
+
 TEST_CONSOLE(console_http, who_hangs_up_in_the_middle_does_no_harm) {
     struct console *console = start(b);
     for (unsigned i = 0; i < 200; i++) {
         struct web *web = web_open(console);
-        web_send(web,
-                 "POST /api/command HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\nOrigin: http://%s\r\n",
-                 console->address, console->cookie, console->address);
+        web_send(web, "POST /api/command HTTP/1.1\r\nHost: %s\r\n%sOrigin: http://%s\r\n",
+                 console->address, console->session, console->address);
         if (i % 4 > 0)
             web_send(web, "Content-Type: application/json\r\nContent-Length: 27\r\n\r\n");
         if (i % 4 > 1)
@@ -228,10 +328,10 @@ TEST_CONSOLE(console_http,
     for (unsigned i = 0; i < COMMANDS; i++) {
         waiting[i] = web_open(console);
         web_send(waiting[i],
-                 "POST /api/command HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\nOrigin: http://%s\r\n"
+                 "POST /api/command HTTP/1.1\r\nHost: %s\r\n%sOrigin: http://%s\r\n"
                  "Content-Type: application/json\r\nContent-Length: 27\r\n\r\n"
                  "{\"words\":[\"show\",\"pools\"]}\n",
-                 console->address, console->cookie, console->address);
+                 console->address, console->session, console->address);
     }
     for (unsigned i = 0; i < 20; i++)
         cr_assert_eq(web_ask(console, "GET", "/", "", NULL)->status, 200);
@@ -276,8 +376,8 @@ TEST_CONSOLE(console_http, it_ends_at_once_also_while_requests_wait_and_streams_
     web_stream(console, "");
     broker_pause(b);
     struct web *web = web_open(console);
-    web_send(web, "GET /api/session HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\n\r\n", console->address,
-             console->cookie);
+    web_send(web, "GET /api/session HTTP/1.1\r\nHost: %s\r\n%s\r\n", console->address,
+             console->session);
     scene_sleep_ms(200);
     int64_t begun = scene_now_ms();
     cr_assert_eq(console_stop(console), 0);

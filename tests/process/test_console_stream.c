@@ -240,8 +240,8 @@ TEST_CONSOLE(console_stream, a_console_that_began_before_its_broker_connects_by_
 static void stuck_stream(const struct console *console) {
     struct web *web = web_open(console);
     setsockopt(web->fd, SOL_SOCKET, SO_RCVBUF, &(int){ 4096 }, sizeof(int));
-    web_send(web, "GET /api/stream HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\n\r\n", console->address,
-             console->cookie);
+    web_send(web, "GET /api/stream HTTP/1.1\r\nHost: %s\r\n%s\r\n", console->address,
+             console->session);
 }
 
 TEST_CONSOLE(console_stream, a_page_that_does_not_read_is_dropped_and_holds_nobody_up) {

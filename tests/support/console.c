@@ -53,6 +53,14 @@ static const char *last_address(const struct console *console) {
     return last;
 }
 
+void console_be(struct console *console, const char *cookie, const char *secret) {
+    console->cookie = scene_text("%s", cookie);
+    console->secret = scene_text("%s", secret);
+    const char *first = *cookie ? scene_text("Cookie: %s\r\n", cookie) : "";
+    const char *second = *secret ? scene_text("Keybroker-Page-Secret: %s\r\n", secret) : "";
+    console->session = scene_text("%s%s", first, second);
+}
+
 struct console *console_start(const struct broker *broker, ...) {
     const char *name = "keybroker-console";
     const char *program = geteuid() == getuid() ? scene_program(name) : foreign_program(name);
@@ -67,6 +75,7 @@ struct console *console_start(const struct broker *broker, ...) {
     struct console *console = calloc(1, sizeof *console);
     if (!console)
         abort();
+    console_be(console, "", "");
     console->next = consoles;
     consoles = console;
     /* LeakSanitizer traces the process that it looks at, and only root may trace this one. */
@@ -87,12 +96,16 @@ const char *console_token(struct console *console) {
 }
 
 void console_sign_in(struct console *console) {
+    static const char META[] = "<meta name=\"page-secret\" content=\"";
     const char *token = console_token(console);
     struct web_answer *answer = web_ask(console, "GET", scene_text("/?token=%s", token), "", NULL);
     const char *cookie = answer ? web_header(answer, "Set-Cookie") : "";
-    if (!*cookie)
+    const char *secret = answer ? strstr(answer->body, META) : NULL;
+    if (!*cookie || !secret)
         scene_fail("the console lets nobody in: %s", answer ? answer->head : "no answer");
-    snprintf(console->cookie, sizeof console->cookie, "%.*s", (int)strcspn(cookie, ";"), cookie);
+    secret += sizeof META - 1;
+    console_be(console, scene_text("%.*s", (int)strcspn(cookie, ";"), cookie),
+               scene_text("%.*s", (int)strcspn(secret, "\""), secret));
 }
 
 int console_stop(struct console *console) {
@@ -249,8 +262,8 @@ struct web_answer *web_read(struct web *web) {
 struct web_answer *web_ask(const struct console *console, const char *method, const char *path,
                            const char *headers, const char *body) {
     struct web *web = web_open(console);
-    web_send(web, "%s %s HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\n%s", method, path, console->address,
-             *console->cookie ? console->cookie : "none=1", headers);
+    web_send(web, "%s %s HTTP/1.1\r\nHost: %s\r\n%s%s", method, path, console->address,
+             console->session, headers);
     if (body)
         web_send(web, "Content-Length: %zu\r\n\r\n%s", strlen(body), body);
     else
@@ -272,8 +285,8 @@ struct web_answer *web_command(const struct console *console, const char *words,
 
 struct web *web_stream(const struct console *console, const char *headers) {
     struct web *web = web_open(console);
-    web_send(web, "GET /api/stream HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\n%s\r\n", console->address,
-             console->cookie, headers);
+    web_send(web, "GET /api/stream HTTP/1.1\r\nHost: %s\r\n%s%s\r\n", console->address,
+             console->session, headers);
     struct web_answer *answer = read_head(web);
     if (!answer || answer->status != 200)
         scene_fail("no stream: %s", answer ? answer->head : "closed");

@@ -17,7 +17,10 @@ struct console {
     struct console *next;
     struct program *program;
     char address[64]; /* "127.0.0.1:40123" */
-    char cookie[128]; /* "keybroker_40123=…", after console_sign_in */
+    /* After console_sign_in; "" before: */
+    const char *cookie;  /* "keybroker_40123=…", */
+    const char *secret;  /* the page's, */
+    const char *session; /* and both as lines of a request's headers */
 };
 
 /* On the broker's runtime directory, at a port of its own, with further options (NULL at the end);
@@ -25,8 +28,10 @@ struct console {
 struct console *console_start(const struct broker *broker, ...) __attribute__((sentinel));
 /* The token in the address that it printed last; "" = none. */
 const char *console_token(struct console *console);
-/* Let this test in: console->cookie. */
+/* Let this test in: console->cookie, ->secret and ->session. */
 void console_sign_in(struct console *console);
+/* Be somebody with this cookie and this secret of the page ("" = without). */
+void console_be(struct console *console, const char *cookie, const char *secret);
 /* SIGTERM, and wait: its exit code, or 128 + the signal that ended it. */
 int console_stop(struct console *console);
 

@@ -1,6 +1,8 @@
 /*
  * The console's gate: which hosts, origins and types of content it takes for its own page's.
  */
+#include <string.h>
+
 #include <criterion/criterion.h>
 
 #include "broker/console/gate.h"
@@ -125,4 +127,63 @@ Test(console_gate, an_address_is_read_with_its_port_or_not_at_all) {
                                         "1.2.3.4:8x" };
     for (size_t i = 0; i < sizeof NONE / sizeof *NONE; i++)
         cr_assert_not(settings_parse_address(NONE[i], &address), "%s", NONE[i]);
+}
+
+static bool has_one_meaning(const char *const (*headers)[2], size_t count) {
+    struct gate_framing framing = { 0 };
+    for (size_t i = 0; i < count; i++)
+        gate_look_at(&framing, headers[i][0], headers[i][1]);
+    return gate_has_one_meaning(&framing);
+}
+
+Test(console_gate, headers_with_two_meanings_are_told_from_others) {
+    static const char *const GOOD[][2] = { { "Host", "x" },
+                                           { "content-length", "12" },
+                                           { "X-Any_thing.1", "12, 13" },
+                                           { "X-Any_thing.1", "12, 13" } };
+    static const char *const BAD[][2][2] = {
+        { { "Host", "x" }, { "host", "x" } },
+        { { "Content-Length", "1" }, { "Content-length", "1" } },
+        { { "Content-Length", "1" }, { "Transfer-Encoding", "chunked" } },
+        { { "Transfer-Encoding", "chunked" }, { "Transfer-Encoding", "identity" } },
+        { { "Host", "x" }, { "Content-Length", "1, 1" } },
+        { { "Host", "x" }, { "Content-Length", "" } },
+        { { "Host", "x" }, { "Content-Length", NULL } },
+        { { "Host", "x" }, { "Content-Length", "0x10" } },
+        { { "Host", "x" }, { "Content-Length ", "1" } },
+        { { "Host", "x" }, { "X\tY", "1" } },
+        { { "Host", "x" }, { "", "1" } },
+    };
+    cr_assert(has_one_meaning(GOOD, 4));
+    cr_assert(has_one_meaning(GOOD, 0));
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
+        cr_assert_not(has_one_meaning(BAD[i], 2), "%s %s", BAD[i][1][0], BAD[i][1][1]);
+}
+
+Test(console_gate, a_targets_own_name_counts_instead_of_the_hosts) {
+    static const struct {
+        const char *target, *host, *expected_host, *expected_path;
+    } SPLIT[] = {
+        { "/a/b", "h:1", "h:1", "/a/b" },
+        { "/", NULL, "", "/" },
+        { "//evil.example/x", "h:1", "h:1", "//evil.example/x" },
+        { "http://o:2/a", "h:1", "o:2", "/a" },
+        { "HTTPS://o:2/a/b", NULL, "o:2", "/a/b" },
+        { "http://o", "h:1", "o", "/" },
+        { "http:///a", "h:1", "", "/a" },
+        { "http://u@o/a", "h:1", "u@o", "/a" },
+    };
+    static const char *const NEITHER[] = { "", "*", "a", "ftp://o/a", "http:/o/a", "o:2" };
+    char host[GATE_NAME_SIZE], large[GATE_NAME_SIZE + 1];
+    const char *path;
+    for (size_t i = 0; i < sizeof SPLIT / sizeof *SPLIT; i++) {
+        cr_assert(gate_split_target(SPLIT[i].target, SPLIT[i].host, host, &path));
+        cr_assert_str_eq(host, SPLIT[i].expected_host);
+        cr_assert_str_eq(path, SPLIT[i].expected_path);
+    }
+    for (size_t i = 0; i < sizeof NEITHER / sizeof *NEITHER; i++)
+        cr_assert_not(gate_split_target(NEITHER[i], "h:1", host, &path), "%s", NEITHER[i]);
+    memset(large, 'a', sizeof large - 1);
+    large[sizeof large - 1] = '\0';
+    cr_assert_not(gate_split_target("/", large, host, &path));
 }

@@ -24,49 +24,70 @@ static void setup(void) {
 
 TestSuite(console_visits, .init = setup);
 
-Test(console_visits, a_cookie_is_known_and_no_other) {
-    char one[TOKEN_TEXT_SIZE], other[TOKEN_TEXT_SIZE];
-    uint64_t first = visits_begin(&visits, START_MS, one);
-    uint64_t second = visits_begin(&visits, START_MS, other);
-    cr_assert_str_neq(one, other);
-    cr_assert_eq(strlen(one), 43);
-    cr_assert_eq(visits_find(&visits, one, START_MS), first);
-    cr_assert_eq(visits_find(&visits, other, START_MS), second);
-    one[5] ^= 1;
-    cr_assert_eq(visits_find(&visits, one, START_MS), 0);
-    cr_assert_eq(visits_find(&visits, "", START_MS), 0);
+Test(console_visits, a_visit_is_known_by_both_its_secrets_and_by_no_others) {
+    struct visit_secrets one, other;
+    uint64_t first = visits_begin(&visits, START_MS, &one);
+    uint64_t second = visits_begin(&visits, START_MS, &other);
+    cr_assert_str_neq(one.cookie, other.cookie);
+    cr_assert_str_neq(one.cookie, one.page);
+    cr_assert_eq(strlen(one.cookie), 43);
+    cr_assert_eq(strlen(one.page), 43);
+    cr_assert_eq(visits_find(&visits, &one, START_MS), first);
+    cr_assert_eq(visits_find(&visits, &other, START_MS), second);
+    struct visit_secrets mixed = one, swapped, empty = { 0 };
+    memcpy(mixed.page, other.page, sizeof mixed.page);
+    memcpy(swapped.cookie, one.page, sizeof swapped.cookie);
+    memcpy(swapped.page, one.cookie, sizeof swapped.page);
+    cr_assert_eq(visits_find(&visits, &mixed, START_MS), 0, "another visit's secret");
+    cr_assert_eq(visits_find(&visits, &swapped, START_MS), 0);
+    cr_assert_eq(visits_find(&visits, &empty, START_MS), 0);
+    one.page[5] ^= 1;
+    cr_assert_eq(visits_find(&visits, &one, START_MS), 0);
+    one.page[0] = '\0';
+    cr_assert_eq(visits_find(&visits, &one, START_MS), 0, "the cookie alone");
 }
 
 Test(console_visits, a_visit_ends_when_it_is_not_used_and_lasts_while_it_is) {
-    char cookie[TOKEN_TEXT_SIZE];
-    uint64_t id = visits_begin(&visits, START_MS, cookie);
+    struct visit_secrets secrets;
+    uint64_t id = visits_begin(&visits, START_MS, &secrets);
     int64_t now = START_MS;
     for (unsigned i = 0; i < 5; i++)
-        cr_assert_eq(visits_find(&visits, cookie, now += VISIT_UNUSED_MS), id);
+        cr_assert_eq(visits_find(&visits, &secrets, now += VISIT_UNUSED_MS), id);
     cr_assert(visits_go_on(&visits, id, now += VISIT_UNUSED_MS), "a stream uses it too");
-    cr_assert_eq(visits_find(&visits, cookie, now + VISIT_UNUSED_MS + 1), 0);
-    cr_assert_eq(visits_find(&visits, cookie, now), 0, "what has ended does not come back");
+    cr_assert_eq(visits_find(&visits, &secrets, now + VISIT_UNUSED_MS + 1), 0);
+    cr_assert_eq(visits_find(&visits, &secrets, now), 0, "what has ended does not come back");
+}
+
+Test(console_visits, the_cookie_alone_is_recognised_and_does_not_prolong_a_visit) {
+    struct visit_secrets secrets;
+    visits_begin(&visits, START_MS, &secrets);
+    cr_assert(visits_know(&visits, secrets.cookie, START_MS + VISIT_UNUSED_MS));
+    cr_assert_not(visits_know(&visits, secrets.page, START_MS));
+    cr_assert_not(visits_know(&visits, "", START_MS));
+    cr_assert_not(visits_know(&visits, secrets.cookie, START_MS + VISIT_UNUSED_MS + 1));
+    cr_assert_eq(visits_find(&visits, &secrets, START_MS + VISIT_UNUSED_MS + 1), 0);
 }
 
 Test(console_visits, a_visit_that_was_ended_is_unknown_also_to_its_streams) {
-    char cookie[TOKEN_TEXT_SIZE];
-    uint64_t id = visits_begin(&visits, START_MS, cookie);
+    struct visit_secrets secrets;
+    uint64_t id = visits_begin(&visits, START_MS, &secrets);
     visits_end(&visits, id);
-    cr_assert_eq(visits_find(&visits, cookie, START_MS), 0);
+    cr_assert_eq(visits_find(&visits, &secrets, START_MS), 0);
+    cr_assert_not(visits_know(&visits, secrets.cookie, START_MS));
     cr_assert_not(visits_go_on(&visits, id, START_MS));
     cr_assert_not(visits_go_on(&visits, 0, START_MS));
 }
 
 Test(console_visits, where_there_is_no_room_the_longest_unused_leaves) {
-    char cookies[VISITS_MAX][TOKEN_TEXT_SIZE], late[TOKEN_TEXT_SIZE];
+    struct visit_secrets all[VISITS_MAX], late;
     for (int i = 0; i < VISITS_MAX; i++)
-        visits_begin(&visits, START_MS + i, cookies[i]);
-    cr_assert_neq(visits_find(&visits, cookies[0], START_MS + VISITS_MAX), 0);
-    visits_begin(&visits, START_MS + VISITS_MAX, late);
-    cr_assert_eq(visits_find(&visits, cookies[1], START_MS + VISITS_MAX), 0);
-    cr_assert_neq(visits_find(&visits, cookies[0], START_MS + VISITS_MAX), 0);
-    cr_assert_neq(visits_find(&visits, cookies[2], START_MS + VISITS_MAX), 0);
-    cr_assert_neq(visits_find(&visits, late, START_MS + VISITS_MAX), 0);
+        visits_begin(&visits, START_MS + i, &all[i]);
+    cr_assert_neq(visits_find(&visits, &all[0], START_MS + VISITS_MAX), 0);
+    visits_begin(&visits, START_MS + VISITS_MAX, &late);
+    cr_assert_eq(visits_find(&visits, &all[1], START_MS + VISITS_MAX), 0);
+    cr_assert_neq(visits_find(&visits, &all[0], START_MS + VISITS_MAX), 0);
+    cr_assert_neq(visits_find(&visits, &all[2], START_MS + VISITS_MAX), 0);
+    cr_assert_neq(visits_find(&visits, &late, START_MS + VISITS_MAX), 0);
 }
 
 /* ---- tokens ---- */
@@ -75,21 +96,6 @@ Test(console_visits, a_token_that_was_never_set_matches_nothing) {
     struct token none = { 0 };
     cr_assert_not(token_matches(&none, ""));
     cr_assert_not(token_equals(&none, &none));
-}
-
-Test(console_visits, wrong_tokens_are_answered_ten_times_and_then_once_a_second) {
-    struct token_patience patience = { 0 };
-    int64_t now = START_MS;
-    for (unsigned i = 0; i < TOKEN_FAILURES_AT_ONCE; i++)
-        cr_assert(token_patience_take(&patience, now));
-    cr_assert_not(token_patience_take(&patience, now));
-    cr_assert_not(token_patience_take(&patience, now + 999));
-    cr_assert(token_patience_take(&patience, now + 1000));
-    cr_assert_not(token_patience_take(&patience, now + 1999));
-    cr_assert(token_patience_take(&patience, now + 2000));
-    for (unsigned i = 0; i < TOKEN_FAILURES_AT_ONCE; i++)
-        cr_assert(token_patience_take(&patience, now + 60000));
-    cr_assert_not(token_patience_take(&patience, now + 60000));
 }
 
 static char path[] = "/tmp/keybroker-token-XXXXXX";

@@ -2,7 +2,7 @@
  * The broker's commands over HTTP. Every other file that talks to the broker does it through
  * `command`; a refusal arrives as a Refusal with the broker's own words.
  */
-import { leave } from './session';
+import { ask } from './session';
 
 export class Refusal extends Error {
   constructor(
@@ -29,16 +29,14 @@ export async function command<T>(words: (string | number)[], payload?: unknown):
   if (payload !== undefined) body.payload = payload;
   let response: Response;
   try {
-    response = await fetch('/api/command', {
+    response = await ask('/api/command', {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
-      credentials: 'same-origin',
       body: JSON.stringify(body),
     });
   } catch {
     throw new Refusal(0, 'no-console', 'The console does not answer.', '');
   }
-  if (response.status === 401) leave();
   const answer = await response.json().catch(() => null);
   if (response.ok && answer) return answer as T;
   throw new Refusal(

@@ -8,17 +8,16 @@ import { VIEWER } from './may';
 import { PoolPage } from './pool';
 import { PoolsPage } from './pools';
 import { type Route, route } from './route';
-import { loadSession, session, signOut } from './session';
+import { enter, loadSession, session, signOut } from './session';
 import { useStore } from './store';
-import { connection, startStream } from './stream';
+import { connection, type Lost, startStream } from './stream';
 import { clockTime } from './time';
 import { Toasts } from './toast';
 
 function Liveness() {
-  const { live, ever, broker } = useStore(connection);
-  const begins = !live && !ever && broker;
-  const word = live ? 'Live' : begins ? 'Connecting' : 'Not connected';
-  const look = live ? 'live' : begins ? '' : 'lost';
+  const { live, lost } = useStore(connection);
+  const word = live ? 'Live' : lost ? 'Not connected' : 'Connecting';
+  const look = live ? 'live' : lost ? 'lost' : '';
   return (
     <span class={`liveness ${look}`} role="status" data-live={String(live)}>
       <span class="dot" aria-hidden="true" />
@@ -27,16 +26,21 @@ function Liveness() {
   );
 }
 
-/* What is on the page while nothing new comes in is old: say of when. */
+function whose(lost: Lost): string {
+  if (lost.who === 'refused') return `The broker refuses this console: ${lost.why}.`;
+  return `The ${lost.who} does not answer.`;
+}
+
+/* What is on the page while nothing new comes in is old: say of when, and who keeps silent. */
 function LostBanner() {
-  const { live, ever, broker, since } = useStore(connection);
-  if (live || !ever) return null;
-  const whose = broker ? 'The console does not answer.' : 'The broker does not answer.';
+  const { lost, ever, since } = useStore(connection);
+  if (!lost) return null;
   return (
     <div class="banner lost" role="alert" data-banner="lost">
       <Icon name="offline" />
       <p>
-        <b>Not connected.</b> {whose} What you see is of {clockTime(since)} and may be outdated.
+        <b>Not connected.</b> {whose(lost)}{' '}
+        {ever && `What you see is of ${clockTime(since)} and may be outdated. `}
         Workers go on with their keys; this page comes back by itself.
       </p>
     </div>
@@ -115,6 +119,8 @@ function skipToPage(event: Event): void {
   document.querySelector<HTMLElement>('.content')?.focus();
 }
 
-void loadSession();
-startStream();
-render(<App />, document.getElementById('app')!);
+if (!enter()) {
+  void loadSession();
+  startStream();
+  render(<App />, document.getElementById('app')!);
+}

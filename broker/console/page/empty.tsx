@@ -12,10 +12,10 @@ export function EmptyState({ title, children }: { title: string; children: Compo
   );
 }
 
-/* Nothing was loaded yet: it is on its way, or the broker can't be asked. */
+/* Nothing was loaded yet: it is on its way, or it can't be asked for. */
 export function Trouble({ text }: { text: string | null }) {
-  const { live, ever } = useStore(connection);
-  if (!text && (live || !ever))
+  const { lost } = useStore(connection);
+  if (!text && !lost)
     return (
       <main class="page">
         <p class="loading">Loading…</p>
@@ -23,16 +23,17 @@ export function Trouble({ text }: { text: string | null }) {
     );
   return (
     <main class="page">
-      <EmptyState title={live ? 'This can’t be shown' : 'Not connected to the broker'}>
-        {live ? (
-          <p>{text}</p>
-        ) : (
-          <p>
-            Is <code>keybrokerd</code> running? Workers go on with what they have; this page comes
-            back by itself as soon as the broker does.
-          </p>
-        )}
+      <EmptyState title={lost ? 'Not connected' : 'This can’t be shown'}>
+        <p>{lost ? HELP[lost.who] : text}</p>
       </EmptyState>
     </main>
   );
 }
+
+const HELP = {
+  console:
+    'The console does not answer: is keybroker-console running? This page comes back by itself as soon as it does.',
+  broker:
+    'The broker does not answer: is keybrokerd running? Workers go on with what they have; this page comes back by itself as soon as the broker does.',
+  refused: 'The broker does not let this console in. Nothing is wrong with the keys.',
+};

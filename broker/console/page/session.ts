@@ -1,6 +1,11 @@
 /*
- * Who is signed in and what they may do. Asked once at the start and after every reconnect; a
- * session that has ended leads back to the sign-in page, which the console serves at "/".
+ * Who is signed in and what they may do. A session has two secrets: the cookie, which no script
+ * sees but which a browser sends to every port of this host, and the page's own, which stays with
+ * this scheme, host and port: the console hands it over in the page that one comes in through, it
+ * is kept in this origin's storage for all its tabs, and everything that is asked sends it.
+ *
+ * Who may do what is asked at the start and after every reconnect; a session that has ended leads
+ * back to the sign-in page.
  */
 import { Store } from './store';
 
@@ -11,14 +16,39 @@ export interface Session {
 
 export const session = new Store<Session>({ access: null, version: '' });
 
-export function leave(): void {
-  location.reload();
+const KEPT = 'keybroker.page-secret';
+
+/* Keep what the console hands over, and go on to the page; false: it hands over nothing here.
+ * Where nothing can be kept, the page that says so stays. */
+export function enter(): boolean {
+  const given = document.querySelector<HTMLMetaElement>('meta[name=page-secret]')?.content;
+  if (!given) return false;
+  localStorage.setItem(KEPT, given);
+  location.replace(`/${location.hash}`);
+  return true;
+}
+
+/* Read each time: another tab may have signed in anew. */
+function pageSecret(): string | null {
+  return localStorage.getItem(KEPT);
+}
+
+/* Ask the console something, as somebody who signed in. */
+export async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers);
+  headers.set('Keybroker-Page-Secret', pageSecret() ?? '');
+  const answer = await fetch(path, { ...init, headers, credentials: 'same-origin' });
+  if (answer.status === 401) leave();
+  return answer;
+}
+
+function leave(): void {
+  location.replace('/?sign-in=again');
 }
 
 export async function loadSession(): Promise<void> {
   try {
-    const response = await fetch('/api/session', { credentials: 'same-origin' });
-    if (response.status === 401) return leave();
+    const response = await ask('/api/session');
     if (!response.ok) return;
     const answer = await response.json();
     session.set({ access: answer.access ?? null, version: answer.version ?? '' });
@@ -28,6 +58,7 @@ export async function loadSession(): Promise<void> {
 }
 
 export async function signOut(): Promise<void> {
-  await fetch('/logout', { method: 'POST', credentials: 'same-origin' }).catch(() => undefined);
+  await ask('/logout', { method: 'POST' }).catch(() => undefined);
+  localStorage.removeItem(KEPT);
   location.assign('/');
 }

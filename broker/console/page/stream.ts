@@ -1,28 +1,34 @@
 /*
- * The live connection: server-sent events from the console, the state of the connection, and the
- * server's clock. Loses no event: the browser resumes after the last one it saw, and where that is
- * not possible everybody is told to load anew. Silence of three seconds counts as not connected.
+ * The live connection: the console's events, the state of the connection, and the server's clock.
+ * Loses no event: it resumes after the last one it saw, and where that is not possible everybody is
+ * told to load anew. Silence of three seconds counts as not connected: whose it is can be told,
+ * because the console sends signs of life also while the broker is away.
  */
 import { loadSession } from './session';
+import { type Message, readMessages } from './sse';
 import { Store } from './store';
 import { setServerTime } from './time';
 import type { BrokerEvent } from './types';
 
-const SILENCE_MS = 3000;
+const SILENCE_MS = 3000; /* without a message */
+const DEAD_MS = 4000; /* without a sign of life, of which there is one in two seconds */
 const GIVE_UP_MS = 10000;
 const RETRY_MS = 1000;
 const HIDDEN_GRACE_MS = 30000;
 
+/* Who does not answer; or the broker refuses the console, and says why. */
+export type Lost = { who: 'console' | 'broker' } | { who: 'refused'; why: string };
+
 export interface Connection {
   live: boolean;
-  broker: boolean; /* the console says that it has the broker */
+  lost: Lost | null; /* null and not live: it begins */
   ever: boolean; /* was live at least once */
   since: number; /* live: since when; lost: when something was heard last (this machine's clock) */
 }
 
 export const connection = new Store<Connection>({
   live: false,
-  broker: true,
+  lost: null,
   ever: false,
   since: Date.now(),
 });
@@ -30,9 +36,10 @@ export const connection = new Store<Connection>({
 type Listener = (event: BrokerEvent) => void;
 const listeners = new Set<Listener>();
 const reloaders = new Set<() => void>();
-let source: EventSource | null = null;
-let heard = 0;
-let lastSeq = 0;
+let reading: AbortController | null = null;
+let heard = 0; /* a message */
+let alive = 0; /* anything */
+let lastId = '';
 let retry = 0;
 
 export function onEvent(listener: Listener): () => void {
@@ -50,63 +57,67 @@ function reloadAll(): void {
   for (const reload of [...reloaders]) reload();
 }
 
-function setLive(live: boolean, broker: boolean): void {
+function lose(lost: Lost | null): void {
   const now = connection.get();
-  if (now.live === live && now.broker === broker) return;
-  const since = live ? Date.now() : Date.now() - (performance.now() - heard);
-  connection.set({ live, broker, ever: now.ever || live, since });
-  if (!live || now.live) return;
+  if (!now.live && JSON.stringify(now.lost) === JSON.stringify(lost)) return;
+  const since = now.live ? Date.now() - (performance.now() - heard) : now.since;
+  connection.set({ live: false, lost, ever: now.ever, since });
+}
+
+function beLive(): void {
+  if (connection.get().live) return;
+  connection.set({ live: true, lost: null, ever: true, since: Date.now() });
   reloadAll();
   void loadSession();
 }
 
-function hear(message: MessageEvent): any {
+const kinds: Record<string, (data: any) => void> = {
+  change: (event: BrokerEvent) => {
+    for (const listener of [...listeners]) listener(event);
+  },
+  beat: beLive,
+  broker: ({ connected, refused }) => {
+    if (connected) beLive();
+    else lose(refused ? { who: 'refused', why: refused } : { who: 'broker' });
+  },
+  reset: reloadAll,
+};
+
+function hear(message: Message): void {
   heard = performance.now();
+  if (message.id) lastId = message.id;
   const data = JSON.parse(message.data);
-  if (data?.now) setServerTime(data.now);
-  return data;
+  if (data.now) setServerTime(data.now);
+  kinds[message.event]?.(data);
 }
 
 function close(): void {
-  source?.close();
-  source = null;
+  reading?.abort();
+  reading = null;
   window.clearTimeout(retry);
 }
 
 function open(): void {
   close();
-  heard = performance.now();
-  source = new EventSource(lastSeq ? `/api/stream?since=${lastSeq}` : '/api/stream');
-  source.addEventListener('change', (message) => {
-    const event = hear(message) as BrokerEvent;
-    lastSeq = Math.max(lastSeq, event.seq);
-    for (const listener of [...listeners]) listener(event);
-  });
-  source.addEventListener('beat', (message) => {
-    hear(message);
-    setLive(true, true);
-  });
-  source.addEventListener('broker', (message) => {
-    const connected = Boolean(hear(message).connected);
-    setLive(connected, connected);
-  });
-  source.addEventListener('reset', () => {
-    lastSeq = 0;
-    reloadAll();
-  });
-  source.addEventListener('error', () => {
-    setLive(false, connection.get().broker);
-    if (source?.readyState !== EventSource.CLOSED) return;
-    void loadSession();
-    window.clearTimeout(retry);
-    retry = window.setTimeout(open, RETRY_MS);
-  });
+  heard = alive = performance.now();
+  const mine = (reading = new AbortController());
+  const path = lastId ? `/api/stream?since=${lastId}` : '/api/stream';
+  readMessages(path, mine.signal, hear, () => (alive = performance.now()))
+    .catch(() => undefined)
+    .finally(() => {
+      if (mine !== reading) return;
+      lose({ who: 'console' });
+      retry = window.setTimeout(open, RETRY_MS);
+    });
 }
 
 function listenForSilence(): void {
-  const silence = performance.now() - heard;
-  if (silence > SILENCE_MS) setLive(false, connection.get().broker);
-  if (source && silence > GIVE_UP_MS) open();
+  const now = performance.now();
+  if (!reading) return;
+  if (now - alive > DEAD_MS) lose({ who: 'console' });
+  else if (now - heard > SILENCE_MS && connection.get().live)
+    lose({ who: now - alive > SILENCE_MS ? 'console' : 'broker' });
+  if (now - alive > GIVE_UP_MS) open();
 }
 
 /* A browser has few connections to one host: a page that nobody sees gives its own back. */
@@ -117,9 +128,9 @@ function followVisibility(): void {
     if (document.hidden)
       hidden = window.setTimeout(() => {
         close();
-        setLive(false, connection.get().broker);
+        lose(null);
       }, HIDDEN_GRACE_MS);
-    else if (!source) open();
+    else if (!reading) open();
   });
 }
 
