@@ -143,7 +143,7 @@ static long trace_parent(void) {
 }
 
 static long read_parent(void) {
-    return syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0);
+    return syscall(SYS_process_vm_readv, getppid(), NULL, 0UL, NULL, 0UL, 0UL);
 }
 
 static long make_ring(void) {

@@ -29,6 +29,13 @@ static struct slow_disk *control;
 static char prefix[PATH_MAX];
 static _Thread_local int dies_after; /* the call that is being made */
 
+/* With a prototype, which syscall has not: its last argument is on the stack, where an int's upper
+ * half may be anything. */
+static void *system_mmap(void *address, size_t length, int protection, int flags, int fd,
+                         off_t offset) {
+    return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
+}
+
 static __attribute__((constructor)) void attach(void) {
     const char *file = getenv(SLOW_DISK_CONTROL), *path = getenv(SLOW_DISK_PATH);
     if (!file || !path || !realpath(path, prefix))
@@ -36,8 +43,7 @@ static __attribute__((constructor)) void attach(void) {
     int fd = (int)syscall(SYS_openat, AT_FDCWD, file, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return;
-    void *memory =
-        (void *)syscall(SYS_mmap, NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *memory = system_mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (memory != MAP_FAILED)
         control = memory;
@@ -248,7 +254,7 @@ void *mmap(void *address, size_t length, int protection, int flags, int fd, off_
         errno = error;
         return MAP_FAILED;
     }
-    return (void *)done(syscall(SYS_mmap, address, length, protection, flags, fd, offset));
+    return (void *)done((long)system_mmap(address, length, protection, flags, fd, offset));
 }
 
 int renameat(int from_fd, const char *from, int to_fd, const char *to) {
