@@ -441,6 +441,47 @@ TEST_BOTH_LOOPS(short_of, descriptors_in_a_worker_that_waits_cost_it_no_processo
                   (long long)used_ms);
 }
 
+/* ---- room in one file ---- */
+
+static void limit_files(rlim_t bytes) {
+    struct rlimit limit = { bytes, bytes };
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+TEST_BOTH_LOOPS(short_of, room_in_one_file_it_does_not_start_and_says_so) {
+    limit_files(1 << 20);
+    broker_spawn(b, NULL);
+    cr_assert_eq(broker_wait_exit(b), 1);
+    cr_assert(broker_log_has(b, "ulimit -f"));
+    cr_assert(broker_log_has(b, "store.mdb"));
+}
+
+/* 2,000 keys of 16 KiB and more in a store whose file may have 17 MiB. */
+TEST_BOTH_LOOPS(short_of, room_in_one_file_it_refuses_and_serves_on) {
+    enum { KEYS_TOO_MANY = 2000, PADDING = 16000 };
+    size_t length = 0;
+    char *document = NULL;
+    FILE *text = open_memstream(&document, &length);
+    fputs("{\"keys\":[", text);
+    for (int i = 0; i < KEYS_TOO_MANY; i++)
+        fprintf(text, "%s{\"name\":\"n%d\",\"config\":{\"api_key\":\"sk-%d\",\"pad\":\"%0*d\"}}",
+                i ? "," : "", i, i, PADDING, i);
+    fputs("]}", text);
+    fclose(text);
+    limit_files(17 << 20);
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    worker_make_pool(peer, "main", 3);
+    kb_reader *reader = worker_open(b, "main");
+    peer_send_payload(peer, document, length, "import main mode=merge");
+    cr_assert_eq(peer_read(peer)->code, 503);
+    free(document);
+    cr_assert_str_eq(worker_current(reader), "k0");
+    EVENTUALLY(peer_ask(peer, "set key main k1 note=small")->code == 0);
+    cr_assert_eq(answer_number(peer_must(peer, "json show keys main"), "total"), 3);
+    kb_close(reader);
+}
+
 /* ---- locked memory ---- */
 
 /* Of the keys' guarded memory and the ring only the latter is charged for, on some kernels: the
