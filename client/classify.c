@@ -12,34 +12,51 @@ enum { MESSAGE_LOOK = 160 }; /* what a message is about stands at its beginning 
 
 /* ---- rules ---- */
 
-static void add_rule(struct kbi_rules *rules, const char *line) {
+/* In lower case at *end, which is moved behind it. */
+static const char *keep(char **end, const char *text) {
+    char *kept = *end;
+    if (!*text)
+        return NULL;
+    for (; *text; text++)
+        *(*end)++ = kbi_lower(*text);
+    *(*end)++ = '\0';
+    return kept;
+}
+
+static void add_rule(struct kbi_rules *rules, const char *line, char **end) {
     struct kb_rule rule;
     if (kb_rule_parse(line, &rule))
         return;
-    for (char *at = rule.text; *at; at++)
-        *at = kbi_lower(*at);
-    if (rule.status_from <= 299 && rule.status_to >= 200) {
-        bool anywhere = rule.where != KB_WHERE_NOWHERE;
+    if (rule.status_from <= 299 && rule.status_to >= 200)
         rules->good_needs_headers |= rule.where == KB_WHERE_HEADER;
-        rules->good_needs_body |= anywhere && rule.where != KB_WHERE_HEADER;
-    }
-    rules->rules[rules->count++] = rule;
+    rules->rules[rules->count++] = (struct kbi_rule){ .status_from = rule.status_from,
+                                                      .status_to = rule.status_to,
+                                                      .where = rule.where,
+                                                      .outcome = rule.outcome,
+                                                      .scope = rule.scope,
+                                                      .prefix = rule.prefix,
+                                                      .header = keep(end, rule.header),
+                                                      .text = keep(end, rule.text) };
 }
 
 struct kbi_rules *kbi_rules_new(const char *text) {
     size_t lines = 1;
     for (const char *at = text; *at && lines < KB_RULES_MAX; at++)
         lines += *at == '\n';
-    struct kbi_rules *rules = calloc(1, sizeof *rules + lines * sizeof *rules->rules);
+    /* Texts are parts of their lines. Each has a NUL, for which its "=" makes room; a header's is
+     * the ":" before it. */
+    struct kbi_rules *rules =
+        calloc(1, sizeof *rules + lines * sizeof *rules->rules + strlen(text) + 1);
     if (!rules)
         return NULL;
+    char *end = (char *)&rules->rules[lines];
     while (*text && rules->count < lines) {
         char line[KB_RULE_LINE_MAX];
         size_t length = strcspn(text, "\n");
         if (length < sizeof line) {
             memcpy(line, text, length);
             line[length] = '\0';
-            add_rule(rules, line);
+            add_rule(rules, line, &end);
         }
         text += length + (text[length] == '\n');
     }
@@ -53,26 +70,26 @@ struct kbi_rules *kbi_rules_free(struct kbi_rules *rules) {
 
 /* ---- matching ---- */
 
-/* `text` is in lower case. */
+/* `text` is in lower case; NULL is in front of everything. */
 static bool compares(const char *value, const char *text, bool prefix) {
-    for (; *text; value++, text++)
+    for (; text && *text; value++, text++)
         if (kbi_lower(*value) != *text)
             return false;
     return prefix || !*value;
 }
 
-static const char *field_if(const char *value, const struct kb_rule *rule) {
+static const char *field_if(const char *value, const struct kbi_rule *rule) {
     return value && compares(value, rule->text, rule->prefix) ? value : NULL;
 }
 
-static const char *match_reason(const struct kbi_error_fields *error, const struct kb_rule *rule) {
+static const char *match_reason(const struct kbi_error_fields *error, const struct kbi_rule *rule) {
     for (uint32_t i = 0; i < error->reason_count; i++)
         if (field_if(error->reasons[i], rule))
             return error->reasons[i];
     return NULL;
 }
 
-static const char *match_any(const struct kbi_error_fields *error, const struct kb_rule *rule) {
+static const char *match_any(const struct kbi_error_fields *error, const struct kbi_rule *rule) {
     const char *fields[] = { error->code, error->type, error->status };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (field_if(fields[i], rule))
@@ -122,14 +139,14 @@ struct search {
 };
 
 /* Any header of that name will do. */
-static const char *match_header(struct search *search, const struct kb_rule *rule) {
+static const char *match_header(struct search *search, const struct kbi_rule *rule) {
     for (uint32_t at = 0; kbi_response_header(search->response, rule->header, &at, search->header);)
         if (field_if(search->header, rule))
             return search->header;
     return NULL;
 }
 
-static bool matches(struct search *search, const struct kb_rule *rule) {
+static bool matches(struct search *search, const struct kbi_rule *rule) {
     const struct kbi_error_fields *error = &search->response->error;
     search->code = NULL;
     switch (rule->where) {
@@ -160,7 +177,7 @@ static bool matches(struct search *search, const struct kb_rule *rule) {
             unquoted(error->message, search->plain);
         search->has_plain = true;
         return rule->prefix ? compares(search->plain, rule->text, true)
-                            : strstr(search->plain, rule->text) != NULL;
+                            : strstr(search->plain, rule->text ? rule->text : "") != NULL;
     default:
         return false;
     }
@@ -177,7 +194,9 @@ static kb_outcome outcome_of_status(int status) {
         return KB_QUOTA;
     case 403:
         return KB_PERMISSION;
-    case 408:
+    case 408: /* the vendor's own time ran out */
+    case 424: /* what it depends on failed */
+    case 425: /* too early */
         return KB_OVERLOAD;
     case 429:
         return KB_RATE;
@@ -211,25 +230,39 @@ static void set_code(struct kbi_finding *finding, const char *code) {
         finding->code[i] = (char)(code[i] >= ' ' && code[i] <= '~' ? code[i] : '?');
 }
 
+/* The first rule for that status that matches; NULL = none does. */
+static const struct kbi_rule *rule_for(const struct kbi_rules *rules, int status,
+                                       struct search *search) {
+    for (uint32_t i = 0; rules && i < rules->count; i++) {
+        const struct kbi_rule *rule = &rules->rules[i];
+        if (status >= rule->status_from && status <= rule->status_to && matches(search, rule))
+            return rule;
+    }
+    return NULL;
+}
+
 struct kbi_finding kbi_classify(const struct kbi_rules *rules,
                                 const struct kbi_response *response) {
-    struct kbi_finding finding = { .outcome = outcome_of_status(response->status) };
+    int hidden = response->hidden_status;
+    struct kbi_finding finding = { .outcome =
+                                       outcome_of_status(hidden ? hidden : response->status) };
+    const struct kbi_rule *rule = NULL;
     struct search search;
     finding.scope = kb_rule_usual_scope(finding.outcome);
     search.response = response;
     search.has_plain = false;
     search.code = NULL;
-    for (uint32_t i = 0; rules && response->status > 0 && i < rules->count; i++) {
-        const struct kb_rule *rule = &rules->rules[i];
-        if (response->status < rule->status_from || response->status > rule->status_to ||
-            !matches(&search, rule))
-            continue;
+    if (response->status > 0)
+        rule = rule_for(rules, response->status, &search);
+    if (!rule && hidden)
+        rule = rule_for(rules, hidden, &search);
+    if (rule) {
         finding.outcome = rule->outcome;
         finding.scope = rule->scope;
         finding.by_rule = true;
-        break;
+        finding.rule = (uint32_t)(rule - rules->rules) + 1;
     }
-    if (search.code && finding.by_rule && !is_number(search.code))
+    if (search.code && rule && !is_number(search.code))
         set_code(&finding, search.code);
     else if (finding.outcome != KB_SUCCESS)
         set_code(&finding, usual_code(&response->error));

@@ -181,13 +181,16 @@ static enum taken take_string(struct copy *copy) {
 
 static bool is_wanted(const struct string *name) {
     static const char NAMES[][20] = {
-        "error",      "errors",  "code",         "type",       "__type",
-        "status",     "reason",  "message",      "detail",     "msg",
-        "details",    "headers", "retryDelay",   "innererror", "metadata",
-        "error_code", "Message", "limit_source", "error_type", "X-RateLimit-Reset",
+        "error",      "errors",   "code",         "type",       "__type",
+        "status",     "reason",   "message",      "detail",     "msg",
+        "details",    "headers",  "retryDelay",   "innererror", "metadata",
+        "error_code", "Message",  "limit_source", "error_type", "X-RateLimit-Reset",
+        "choices",    "response", "base_resp",    "status_msg", "status_code",
+        "violations", "quotaId",  "quotaValue",
     };
     for (size_t i = 0; name->length < sizeof NAMES[0] && i < sizeof NAMES / sizeof NAMES[0]; i++)
-        if (memcmp(NAMES[i], name->at, name->length) == 0 && NAMES[i][name->length] == '\0')
+        if (NAMES[i][0] == *name->at && NAMES[i][name->length] == '\0' &&
+            memcmp(NAMES[i], name->at, name->length) == 0)
             return true;
     return false;
 }

@@ -1,12 +1,15 @@
 /*
  * See hint.h. Looks, in this order, at retry-after-ms, retry-after, Gemini's RetryInfo, and for a
- * rate limit at what says when each limit is reset. Anything that is not exactly of its format, and
- * anything that is not in the future, is as good as absent. Of a header that comes several times
- * the longest wait counts: nonsense hides nothing, and nobody is sent back too early.
+ * rate limit at what says when each limit is reset. Headers are known by the pattern of their
+ * names, because each vendor spells its own, and what a number counts by how the name ends.
+ * Anything that is not exactly of its format, and anything that is not in the future, is as good as
+ * absent. Of a header that comes several times, apart or joined, the longest wait counts: nonsense
+ * hides nothing, and nobody is sent back too early.
  */
 #include "hint.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -248,13 +251,36 @@ static double longer(double a, double b) {
     return a > b ? a : b;
 }
 
-static double longest(const struct kbi_response *response, const char *name,
-                      double (*read)(const char *, double), double now_ms) {
-    char value[KBI_HEADER_VALUE_MAX];
-    double ms = 0;
-    for (uint32_t at = 0; kbi_response_header(response, name, &at, value);)
-        ms = longer(ms, read(value, now_ms));
-    return ms;
+static bool is_exact(const char *text, double now_ms) {
+    double number;
+    return parse_decimal(text, &number) || parse_http_date(text, now_ms, &number);
+}
+
+/* A value, or the longest of several that a client joined ("12, 12", as fetch and urllib3 do). A
+ * date has such a comma of its own. One that makes no sense makes all of them nonsense: who knows
+ * what was cut. */
+static double read_all(const char *value, double (*read)(const char *, double), double now_ms) {
+    char part[KBI_HEADER_VALUE_MAX];
+    double ms = read(value, now_ms), longest = 0;
+    if (ms > 0 || !strstr(value, ", "))
+        return ms;
+    for (const char *at = value; at;) {
+        const char *comma = at;
+        bool exact = false;
+        for (int commas = 0; !exact && commas < 2 && comma; commas++) {
+            comma = strstr(comma + (commas ? 2 : 0), ", ");
+            size_t length = comma ? (size_t)(comma - at) : strlen(at);
+            memcpy(part, at, length);
+            part[length] = '\0';
+            ms = read(part, now_ms);
+            exact = ms > 0 || is_exact(part, now_ms);
+        }
+        if (!exact)
+            return 0;
+        longest = longer(longest, ms);
+        at = comma ? comma + 2 : NULL;
+    }
+    return longest;
 }
 
 static double base_ms(const struct kbi_response *response, int64_t wall_ms) {
@@ -272,51 +298,177 @@ static double retry_info(const struct kbi_response *response) {
     return delay && parse_duration(delay, &ms) ? ms : 0;
 }
 
+/* ---- headers by their names ---- */
+
+enum { NAME_MAX_LENGTH = 80 };
+#define HOUR_MS 3600000.0
+
+/* In lower case; "" when it is too long to be one that is looked for. */
+static void lower_name(const struct kbi_header *header, char ret_name[NAME_MAX_LENGTH]) {
+    uint32_t length = header->name_length < NAME_MAX_LENGTH ? header->name_length : 0;
+    for (uint32_t i = 0; i < length; i++)
+        ret_name[i] = kbi_lower(header->name[i]);
+    ret_name[length] = '\0';
+}
+
+/* `word` in the name, with nothing or a hyphen before and behind it. */
+static const char *word_in(const char *name, const char *word) {
+    size_t length = strlen(word);
+    for (const char *at = name; (at = strstr(at, word)); at++)
+        if ((at == name || at[-1] == '-') && (!at[length] || at[length] == '-'))
+            return at;
+    return NULL;
+}
+
+static bool ends_in_ms(const char *name) {
+    const char *last = strrchr(name, '-');
+    return last && strcmp(last, "-ms") == 0;
+}
+
+/* "retry-after", "retry-after-ms", "x-ms-retry-after-ms": the unit stands behind it. */
+static double retry_after(const struct kbi_response *response, bool in_ms, double now_ms) {
+    char name[NAME_MAX_LENGTH], value[KBI_HEADER_VALUE_MAX];
+    double ms = 0;
+    for (uint32_t i = 0; i < response->header_count; i++) {
+        lower_name(&response->headers[i], name);
+        const char *found = word_in(name, "retry-after");
+        const char *unit = found ? found + strlen("retry-after") : "?";
+        if (strcmp(unit, in_ms ? "-ms" : "") == 0 && kbi_header_value(&response->headers[i], value))
+            ms = longer(ms, read_all(value, in_ms ? read_ms : read_retry_after, now_ms));
+    }
+    return ms;
+}
+
+/* The name of a limit's header that says `what` ("reset", "remaining"), with where it says so:
+ * "x-ratelimit-reset-requests-day", "x-rate-limit-reset-tokens",
+ * "anthropic-ratelimit-input-tokens-reset", "x-tokenlimit-reset". */
+static const char *limit_word(const struct kbi_header *header, const char *what,
+                              char ret_name[NAME_MAX_LENGTH]) {
+    lower_name(header, ret_name);
+    if (!strstr(ret_name, "ratelimit") && !strstr(ret_name, "rate-limit") &&
+        !strstr(ret_name, "tokenlimit"))
+        return NULL;
+    return word_in(ret_name, what);
+}
+
+/* How long the limit's window is, by its name; 0 = it does not say. Also "5h", "7d". */
+static double window_ms(const char *name) {
+    static const struct {
+        const char *word;
+        double ms;
+    } WINDOWS[] = {
+        { "minute", 60000 },
+        { "hour", HOUR_MS },
+        { "day", 24 * HOUR_MS },
+        { "week", 7 * 24 * HOUR_MS },
+        { "month", 30 * 24 * HOUR_MS },
+    };
+    for (size_t i = 0; i < sizeof WINDOWS / sizeof *WINDOWS; i++)
+        if (word_in(name, WINDOWS[i].word))
+            return WINDOWS[i].ms;
+    for (const char *at = name; (at = strchr(at, '-')); at++) {
+        size_t digits = strspn(at + 1, "0123456789");
+        char unit = digits ? at[1 + digits] : '\0';
+        if ((unit == 'h' || unit == 'd') && (!at[2 + digits] || at[2 + digits] == '-'))
+            return unit == 'h' ? HOUR_MS : 24 * HOUR_MS;
+    }
+    return 0;
+}
+
+/* What the header of the same limit that says `instead` of the word at `at` is called. */
+static void sister(const char *name, const char *at, const char *word, const char *instead,
+                   char ret_name[2 * NAME_MAX_LENGTH]) {
+    snprintf(ret_name, (size_t)2 * NAME_MAX_LENGTH, "%.*s%s%s", (int)(at - name), name, instead,
+             at + strlen(word));
+}
+
+static double read_zero(const char *text, double now_ms) {
+    double left;
+    (void)now_ms;
+    return parse_decimal(text, &left) && !(left > 0) ? 1 : 0;
+}
+
 static bool is_used_up(const struct kbi_response *response, const char *remaining) {
     char value[KBI_HEADER_VALUE_MAX];
-    double left;
     for (uint32_t at = 0; kbi_response_header(response, remaining, &at, value);)
-        if (parse_decimal(value, &left) && left == 0)
+        if (read_all(value, read_zero, 0) > 0)
             return true;
     return false;
 }
 
-/* The reset of the limit that is used up; of several the longest. Where none says that it is, a
- * limit may still have been too small for this request: then the longest of all. */
-static double limit_reset(const struct kbi_response *response, double now_ms) {
-    static const struct {
-        const char *reset, *remaining;
-    } LIMITS[] = {
-        { "x-ratelimit-reset-requests", "x-ratelimit-remaining-requests" },
-        { "x-ratelimit-reset-tokens", "x-ratelimit-remaining-tokens" },
-        { "anthropic-ratelimit-requests-reset", "anthropic-ratelimit-requests-remaining" },
-        { "anthropic-ratelimit-tokens-reset", "anthropic-ratelimit-tokens-remaining" },
-        { "anthropic-ratelimit-input-tokens-reset", "anthropic-ratelimit-input-tokens-remaining" },
-        { "anthropic-ratelimit-output-tokens-reset",
-          "anthropic-ratelimit-output-tokens-remaining" },
-        { "x-ratelimit-reset", "x-ratelimit-remaining" },
-    };
-    double of_all = 0, of_used_up = 0;
-    for (size_t i = 0; i < sizeof LIMITS / sizeof *LIMITS; i++) {
-        double ms = longest(response, LIMITS[i].reset, read_reset, now_ms);
-        of_all = longer(of_all, ms);
-        if (ms > 0 && is_used_up(response, LIMITS[i].remaining))
-            of_used_up = longer(of_used_up, ms);
+/* A limit that is used up and does not say until when: until its window's end, if that is near.
+ * Where a day or a month ends depends on where the vendor is: it is tried once an hour. */
+static double window_rest(const struct kbi_response *response, double now_ms) {
+    char name[NAME_MAX_LENGTH], reset[2 * NAME_MAX_LENGTH], value[KBI_HEADER_VALUE_MAX];
+    double ms = 0;
+    for (uint32_t i = 0; i < response->header_count; i++) {
+        const char *at = limit_word(&response->headers[i], "remaining", name);
+        double window = at ? window_ms(name) : 0;
+        uint32_t begin = 0;
+        if (!(window > 0) || !is_used_up(response, name))
+            continue;
+        sister(name, at, "remaining", "reset", reset);
+        if (!kbi_response_header(response, reset, &begin, value))
+            ms =
+                longer(ms, window > HOUR_MS ? HOUR_MS
+                                            : window - (double)((int64_t)now_ms % (int64_t)window));
     }
-    if (!(of_all > 0) && response->error.limit_reset)
+    return ms;
+}
+
+/* RateLimit: "api";r=0;t=55 */
+static double rate_limit_field(const struct kbi_response *response) {
+    char value[KBI_HEADER_VALUE_MAX];
+    double ms = 0, seconds, left;
+    for (uint32_t at = 0; kbi_response_header(response, "ratelimit", &at, value);) {
+        const char *rest = strstr(value, ";r="), *time = strstr(value, ";t=");
+        if (!rest || !time)
+            continue;
+        rest += 3;
+        time += 3;
+        if (take_decimal(&rest, &left) && left == 0 && take_decimal(&time, &seconds))
+            ms = longer(ms, seconds * 1000);
+    }
+    return ms;
+}
+
+/* The reset of the limit that is used up; of several the longest. Where none says that it is, a
+ * limit may still have been too small for this request: then the longest, but of the short windows
+ * only, for a day's is always told and mostly far from used up. */
+static double limit_reset(const struct kbi_response *response, double now_ms) {
+    char name[NAME_MAX_LENGTH], remaining[2 * NAME_MAX_LENGTH], value[KBI_HEADER_VALUE_MAX];
+    double of_all = 0, of_used_up = rate_limit_field(response);
+    for (uint32_t i = 0; i < response->header_count; i++) {
+        const char *at = limit_word(&response->headers[i], "reset", name);
+        if (!at || !kbi_header_value(&response->headers[i], value))
+            continue;
+        double ms = read_all(value, ends_in_ms(name) ? read_ms : read_reset, now_ms);
+        sister(name, at, "reset", "remaining", remaining);
+        if (ms > 0 && is_used_up(response, remaining))
+            of_used_up = longer(of_used_up, ms);
+        else if (window_ms(name) < HOUR_MS)
+            of_all = longer(of_all, ms);
+    }
+    if (!(of_used_up > 0))
+        of_used_up = window_rest(response, now_ms);
+    if (!(of_used_up > 0) && !(of_all > 0) && response->error.limit_reset)
         return read_reset(response->error.limit_reset, now_ms);
     return of_used_up > 0 ? of_used_up : of_all;
 }
 
 uint64_t kbi_hint(const struct kbi_response *response, kb_outcome outcome, int64_t wall_ms) {
     double now_ms = base_ms(response, wall_ms);
-    double ms = longest(response, "retry-after-ms", read_ms, now_ms);
+    double ms = retry_after(response, true, now_ms);
     if (!(ms > 0))
-        ms = longest(response, "retry-after", read_retry_after, now_ms);
+        ms = retry_after(response, false, now_ms);
     if (!(ms > 0))
         ms = retry_info(response);
     if (!(ms > 0) && outcome == KB_RATE)
         ms = limit_reset(response, now_ms);
+    /* A day's share is used up, and the vendor's hint is about the minute's: with a hint the
+     * back-off does not double, so the key would be tried all day. Once an hour is enough. */
+    if (response->error.is_daily && (outcome == KB_RATE || outcome == KB_QUOTA))
+        ms = longer(ms, HOUR_MS);
     if (!(ms > 0))
         return KB_NO_HINT;
     if (ms >= HINT_MAX_MS)

@@ -1,7 +1,6 @@
 /*
  * kb_report_http: takes a vendor's answer apart (response.c), finds its class (classify.c) and the
- * wait that it asks for (hint.c), and reports it (report.c). Owns nothing. An answer that worked,
- * of a vendor that does not hide errors in such, is not looked at beyond its status.
+ * wait that it asks for (hint.c), and reports it (report.c). Owns nothing.
  */
 #include "internal.h"
 
@@ -11,20 +10,11 @@
 #include "hint.h"
 #include "response.h"
 
-static bool is_good(int status) {
-    return status >= 200 && status <= 299;
-}
-
 /* Class, scope, code and wait of an answer, as a message without its key. */
 static struct kb_report_message examine(const struct kbi_rules *rules, const kb_http_response *raw,
                                         uint8_t *ret_scope) {
     struct kbi_response response;
-    bool look = raw->status > 0, look_at_body = look;
-    if (is_good(raw->status)) {
-        look_at_body = rules && rules->good_needs_body;
-        look = look_at_body || (rules && rules->good_needs_headers);
-    }
-    kbi_response_init(&response, raw, look, look_at_body);
+    kbi_response_init(&response, raw, rules && rules->good_needs_headers);
     struct kbi_finding finding = kbi_classify(rules, &response);
     struct kb_report_message message = {
         .size = sizeof message,

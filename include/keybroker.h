@@ -203,7 +203,7 @@ typedef struct kb_http_response {
     const char
         *headers; /* the header block as received, with or without the status line; NULL = none */
     const char *body; /* need not be NUL-terminated, complete, text, or there at all */
-    size_t body_len;  /* only the first 64 KiB are looked at */
+    size_t body_len;  /* the first 64 KiB are looked at; of an answer that worked, see below */
 } kb_http_response;
 #define KB_HTTP_RESPONSE_INIT KB_SIZED(kb_http_response)
 
@@ -277,8 +277,23 @@ KB_API kb_verdict kb_report(kb_reader *reader, kb_ticket ticket, kb_outcome outc
  * Classify a vendor's HTTP answer by the vendor's rules (they travel in the catalog, so that a
  * change of rules reaches running workers) and report it when it says something about the key. Call
  * it for every answer, also good ones. The same input gives the same class. Never blocks;
- * `ret_info` may be NULL. Parses a body only when the status is an error, or the vendor hides
- * errors in good ones.
+ * `ret_info` may be NULL.
+ *
+ * A failure behind HTTP 200 is understood as well, whoever the vendor: an error that is the whole
+ * body or stands in a choice, and one in any event of a stream. Of an answer that worked the body's
+ * first and last 16 KiB are looked at, which takes microseconds, and nothing is parsed unless an
+ * error's name is found there.
+ *
+ * Of a stream hand over, with the status and the headers that it came with:
+ *   - when its first event with content is there, before anything is passed on: all that came so
+ *     far. Events that only announce (response.created, message_start, ping) are worth waiting
+ *     past: an error may follow at once. Unless it is KB_OK drop the stream and do as the verdict
+ *     says; nobody has seen anything of it.
+ *   - when it has ended: its end, from the beginning of a line and best the last 16 KiB of it,
+ *     so that the last complete event is there; or all of it. The verdict can't be followed any
+ *     more, but the key's failure is known.
+ *   - when it broke off: status 0, as for any answer that did not come.
+ * Who collects a stream before using it calls once, with all of it.
  */
 KB_API kb_verdict kb_report_http(kb_reader *reader, kb_ticket ticket,
                                  const kb_http_response *response, kb_report_info *ret_info);

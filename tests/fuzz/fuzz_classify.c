@@ -29,7 +29,7 @@ static void must(int held) {
 
 static struct kbi_finding classify(const struct kbi_rules *rules, const kb_http_response *raw) {
     struct kbi_response response;
-    kbi_response_init(&response, raw, true, true);
+    kbi_response_init(&response, raw, true);
     struct kbi_finding finding = kbi_classify(rules, &response);
     uint64_t hint = kbi_hint(&response, finding.outcome, INT64_C(1790000000000));
     must(hint == KB_NO_HINT || (hint >= 1 && hint <= 24 * 3600 * 1000));

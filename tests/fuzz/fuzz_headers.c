@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     headers[size] = '\0';
     raw.status = 429;
     raw.headers = headers;
-    kbi_response_init(&response, &raw, true, true);
+    kbi_response_init(&response, &raw, true);
     must(response.header_count <= KBI_HEADERS_MAX);
     look(&response, "retry-after");
     look(&response, "date");

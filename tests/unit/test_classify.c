@@ -44,7 +44,9 @@ static const struct answer TRAPS[] = {
       IS_RATE(UNKNOWN) },
     { "openai", 429, NULL, "{\"error\":{\"code\":\"insufficient_quota", IS_RATE(UNKNOWN) },
     { "openai", 502, NULL, "<html>invalid_api_key</html>", IS_OVERLOAD(UNKNOWN) },
-    { "openai", 200, NULL, OPENAI_BODY("insufficient_quota", "\"insufficient_quota\"", "m"),
+    { "openai", 200, NULL,
+      "data: {\"choices\":[{\"delta\":{\"content\":\"\\n\\ndata: {\\\"error\\\":{\\\"code\\\":"
+      "\\\"insufficient_quota\\\"}}\"}}]}\n\n",
       IS_FINE },
     { "anthropic", 400, NULL,
       ANTHROPIC_BODY("invalid_request_error",
@@ -88,8 +90,6 @@ static const struct answer TRAPS[] = {
       "{\"choices\":[{\"message\":{\"content\":\"{\\\"error\\\":{\\\"code\\\":402}}\"}}],"
       "\"code\":402,\"error\":null}",
       IS_FINE },
-    { "openrouter", 200, NULL, "data: {\"choices\":[]}\n\ndata: {\"error\":{\"code\":402}}\n",
-      IS_FINE },
     { "openrouter", 200, NULL, "data: {\"choices\":[{\"delta\":{\"error\":{\"code\":402}}}]}\n",
       IS_FINE },
     { "openrouter", 502, NULL,
@@ -116,6 +116,10 @@ static const struct answer DISGUISED[] = {
     { "openai", 429, NULL,
       "\xef\xbb\xbf: hi\r\nevent: error\r\ndata: {\"error\":{\"type\":\"insufficient_quota\"}}\r\n"
       "data: {}\r\n\r\n",
+      IS_QUOTA },
+    { "openrouter", 200, NULL, "data: {\"choices\":[]}\n\ndata: {\"error\":{\"code\":402}}\n",
+      IS_QUOTA },
+    { "openai", 200, NULL, OPENAI_BODY("insufficient_quota", "\"insufficient_quota\"", "m"),
       IS_QUOTA },
     { "openrouter", 200, NULL, "{\"error\":{\"code\":402.0}}", IS_QUOTA },
     { "openrouter", 200, NULL, "{\"error\":{\"code\":\"402\"}}", IS_QUOTA },
@@ -182,20 +186,17 @@ static struct kbi_finding found_in(const struct kbi_rules *rules, const struct a
     raw.headers = answer->headers;
     raw.body = body;
     raw.body_len = length;
-    kbi_response_init(&response, &raw, true, true);
+    kbi_response_init(&response, &raw, true);
     struct kbi_finding finding = kbi_classify(rules, &response);
     kbi_response_deinit(&response);
     return finding;
 }
 
-/* How many of the vendor's rules it takes until one matches; 0 = none does. */
+/* Which of the vendor's rules decides, the first is 1; 0 = none does. */
 static size_t deciding_rule(const struct answer *answer) {
     struct kbi_rules *rules = rules_of(answer->vendor);
-    uint32_t count = rules->count;
-    size_t decided = 0, length = answer->body ? strlen(answer->body) : 0;
-    for (rules->count = 1; !decided && rules->count <= count; rules->count++)
-        if (found_in(rules, answer, answer->body, length).by_rule)
-            decided = rules->count;
+    size_t length = answer->body ? strlen(answer->body) : 0;
+    size_t decided = found_in(rules, answer, answer->body, length).rule;
     kbi_rules_free(rules);
     return decided;
 }
@@ -284,7 +285,7 @@ static struct kbi_finding find(const char *text, int status, const char *headers
     raw.headers = headers;
     raw.body = body;
     raw.body_len = strlen(body);
-    kbi_response_init(&response, &raw, true, true);
+    kbi_response_init(&response, &raw, true);
     struct kbi_finding finding = kbi_classify(rules, &response);
     kbi_response_deinit(&response);
     kbi_rules_free(rules);
@@ -383,21 +384,21 @@ Test(classify, lines_that_cannot_be_read_are_left_out) {
     kbi_rules_free(rules);
 }
 
-Test(classify, a_good_answers_body_is_wanted_only_by_rules_about_it) {
+Test(classify, a_good_answers_headers_are_wanted_only_by_rules_about_them) {
     static const struct {
         const char *rules;
-        bool headers, body;
+        bool headers;
     } CASES[] = {
-        { "4xx code=a quota\n5xx overload\n", false, false },
-        { "2xx success\n", false, false },
-        { "200 code=402 quota\n", false, true },
-        { "* any=a quota\n", false, true },
-        { "2xx header:x=y quota\n", true, false },
+        { "4xx code=a quota\n5xx overload\n", false },
+        { "2xx success\n", false },
+        { "200 code=402 quota\n* any=a quota\n", false },
+        { "4xx header:x=y quota\n", false },
+        { "2xx header:x=y quota\n", true },
+        { "* header:x=y quota\n", true },
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         struct kbi_rules *rules = kbi_rules_new(CASES[i].rules);
         cr_expect_eq(rules->good_needs_headers, CASES[i].headers, "%s", CASES[i].rules);
-        cr_expect_eq(rules->good_needs_body, CASES[i].body, "%s", CASES[i].rules);
         kbi_rules_free(rules);
     }
 }
@@ -410,12 +411,15 @@ Test(classify, the_status_decides_when_no_rule_does) {
         { -1, KB_NETWORK },   { 0, KB_NETWORK },      { 101, KB_SUCCESS },  { 200, KB_SUCCESS },
         { 204, KB_SUCCESS },  { 302, KB_REQUEST },    { 400, KB_REQUEST },  { 401, KB_INVALID },
         { 402, KB_QUOTA },    { 403, KB_PERMISSION }, { 404, KB_REQUEST },  { 408, KB_OVERLOAD },
-        { 429, KB_RATE },     { 499, KB_REQUEST },    { 500, KB_OVERLOAD }, { 529, KB_OVERLOAD },
-        { 700, KB_OVERLOAD },
+        { 424, KB_OVERLOAD }, { 425, KB_OVERLOAD },   { 429, KB_RATE },     { 499, KB_REQUEST },
+        { 500, KB_OVERLOAD }, { 529, KB_OVERLOAD },   { 700, KB_OVERLOAD },
     };
-    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
-        cr_expect_eq(find(NULL, CASES[i].status, NULL, FIELDS).outcome, CASES[i].outcome, "%d",
-                     CASES[i].status);
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        bool good = kbi_is_good(CASES[i].status);
+        kb_outcome outcome = find(NULL, CASES[i].status, NULL, good ? "{}" : FIELDS).outcome;
+        cr_expect_eq(outcome, CASES[i].outcome, "%d", CASES[i].status);
+    }
+    cr_expect_eq(find(NULL, 200, NULL, "{\"error\":{\"code\":401}}").outcome, KB_INVALID);
 }
 
 Test(classify, the_vendors_code_is_printable_and_bounded) {

@@ -20,7 +20,7 @@ static uint64_t hint_of(kb_outcome outcome, const char *headers, const char *bod
     raw.headers = headers;
     raw.body = body;
     raw.body_len = body ? strlen(body) : 0;
-    kbi_response_init(&response, &raw, true, true);
+    kbi_response_init(&response, &raw, true);
     uint64_t hint = kbi_hint(&response, outcome, WALL_MS);
     kbi_response_deinit(&response);
     return hint;
@@ -68,7 +68,10 @@ Test(hint, nonsense_is_no_hint) {
         { "retry-after: nan\r\n", NONE },
         { "retry-after: +5\r\n", NONE },
         { "retry-after: 5 seconds\r\n", NONE },
-        { "retry-after: 5, 6\r\n", NONE },
+        { "retry-after: 5,6\r\n", NONE },
+        { "retry-after: 5, soon\r\n", NONE },
+        { "retry-after: soon, 5\r\n", NONE },
+        { "retry-after: 5, \r\n", NONE },
         { "retry-after: 5.\r\n", NONE },
         { "retry-after-ms: 1,5\r\n", NONE },
         { "retry-afterwards: 5\r\n", NONE },
@@ -168,6 +171,76 @@ Test(hint, of_duplicates_the_longest_that_makes_sense_counts) {
         { "date: yesterday\r\ndate: Mon, 23 Nov 2026 18:00:00 GMT\r\n"
           "retry-after: Mon, 23 Nov 2026 18:01:30 GMT\r\n",
           90000 },
+    };
+    EXPECT(ROWS);
+}
+
+/* As clients hand over what came twice. */
+Test(hint, of_joined_values_the_longest_counts) {
+    static const struct row ROWS[] = {
+        { "retry-after: 12, 12\r\n", 12000 },
+        { "retry-after: 5, 9, 7\r\n", 9000 },
+        { "retry-after: 0, 9\r\n", 9000 },
+        { "retry-after-ms: 70, 80\r\n", 80 },
+        { "retry-after: Sun, 06 Nov 1994 08:49:47 GMT, Sun, 06 Nov 1994 08:49:57 GMT\r\n", 20000 },
+        { "retry-after: Sun, 06 Nov 1994 08:49:47 GMT, 30\r\n", 30000 },
+        { "retry-after: 30, Sun, 06 Nov 1994 08:49:47 GMT\r\n", 30000 },
+        { "retry-after: Wed, 21 Oct 1992 07:28:00 GMT, Wed, 21 Oct 1992 07:28:00 GMT\r\n", NONE },
+        { "x-ratelimit-remaining-tokens: 0, 0\r\nx-ratelimit-reset-tokens: 2s, 3s\r\n"
+          "x-ratelimit-reset-requests: 9s\r\n",
+          3000 },
+    };
+    EXPECT(ROWS);
+}
+
+Test(hint, names_are_known_by_their_pattern_and_units_by_how_they_end) {
+    static const struct row ROWS[] = {
+        { "x-rate-limit-reset-tokens: 55\r\n", 55000 },
+        { "X-Rate-Limit-Remaining-Tokens: 0\r\nX-Rate-Limit-Reset-Tokens: 55\r\n"
+          "x-ratelimit-reset-requests: 59\r\n",
+          55000 },
+        { "x-tokenlimit-reset: 4\r\n", 4000 },
+        { "ratelimit-reset: 6\r\n", 6000 },
+        { "llm_provider-x-ratelimit-reset-requests: 7s\r\n", 7000 },
+        { "x-ratelimit-reset-after-ms: 250\r\n", 250 },
+        { "x-ratelimit-reset-tokens-minute: 8.5\r\n", 8500 },
+        { "x-ms-retry-after-ms: 1500\r\nretry-after: 2\r\n", 1500 },
+        { "llm_provider-retry-after: 9\r\n", 9000 },
+        { "ratelimit: \"api\";r=0;t=55\r\n", 55000 },
+        { "ratelimit: \"api\";r=3;t=55\r\n", NONE },
+        { "x-ratelimit-resets: 5\r\n", NONE },
+        { "x-reset-tokens: 5\r\n", NONE },
+        { "x-ratelimit-preset: 5\r\n", NONE },
+    };
+    EXPECT(ROWS);
+}
+
+Test(hint, a_long_windows_reset_counts_only_when_that_is_used_up) {
+    static const struct row ROWS[] = {
+        { "x-ratelimit-remaining-requests-day: 0\r\nx-ratelimit-reset-requests-day: "
+          "33011.382867\r\n"
+          "x-ratelimit-remaining-tokens-minute: 12\r\nx-ratelimit-reset-tokens-minute: 11.38\r\n",
+          33011383 },
+        { "x-ratelimit-remaining-requests-day: 7\r\nx-ratelimit-reset-requests-day: 33011\r\n"
+          "x-ratelimit-remaining-tokens-minute: 0\r\nx-ratelimit-reset-tokens-minute: 11.5\r\n",
+          11500 },
+        { "x-ratelimit-reset-requests-day: 33011\r\nx-ratelimit-reset-tokens-minute: 11.5\r\n",
+          11500 },
+        { "anthropic-ratelimit-unified-7d-reset: 784197177\r\n"
+          "anthropic-ratelimit-unified-reset: 784111787\r\n",
+          10000 },
+    };
+    EXPECT(ROWS);
+}
+
+Test(hint, a_limit_without_a_reset_ends_with_its_window) {
+    static const struct row ROWS[] = {
+        { "x-ratelimit-remaining-req-minute: 0\r\n", 23000 },
+        { "x-ratelimit-remaining-tokens-hour: 0\r\n", 623000 },
+        { "x-ratelimit-remaining-tokens-month: 0\r\n", 3600000 },
+        { "x-ratelimit-remaining-req-minute: 1\r\n", NONE },
+        { "x-ratelimit-remaining: 0\r\n", NONE },
+        { "date: Mon, 23 Nov 2026 18:00:40 GMT\r\nx-ratelimit-remaining-req-minute: 0\r\n", 20000 },
     };
     EXPECT(ROWS);
 }
@@ -299,6 +372,22 @@ Test(hint, geminis_is_in_the_body) {
     cr_assert_eq(hint_of(KB_RATE, NULL, RETRY_INFO("\"0s\"")), NONE);
     cr_assert_eq(hint_of(KB_RATE, NULL, RETRY_INFO("13")), NONE);
     cr_assert_eq(hint_of(KB_RATE, NULL, RETRY_INFO("\"999999999999s\"")), DAY_MS);
+}
+
+#define VIOLATION(id)                                                                              \
+    "{\"error\":{\"code\":429,\"status\":\"RESOURCE_EXHAUSTED\",\"details\":[{\"violations\":[{"   \
+    "\"quotaId\":\"" id "\",\"quotaValue\":\"20\"}]},{\"retryDelay\":\"36s\"}]}}"
+
+Test(hint, of_geminis_windows_the_days_lasts_an_hour_at_least) {
+    cr_assert_eq(hint_of(KB_RATE, NULL, VIOLATION("GenerateRequestsPerMinutePerProjectPerModel")),
+                 36000);
+    cr_assert_eq(hint_of(KB_RATE, NULL, VIOLATION("GenerateRequestsPerDayPerProjectPerModel")),
+                 3600000);
+    cr_assert_eq(hint_of(KB_RATE, "retry-after: 7200",
+                         VIOLATION("GenerateRequestsPerDayPerProjectPerModel")),
+                 7200000);
+    cr_assert_eq(hint_of(KB_OVERLOAD, NULL, VIOLATION("GenerateRequestsPerDayPerProjectPerModel")),
+                 36000);
 }
 
 #define METADATA(reset)                                                                            \

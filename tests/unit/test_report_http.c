@@ -14,6 +14,7 @@
 
 #include <criterion/criterion.h>
 
+#include "client/body.h"
 #include "client/classify.h"
 #include "tests/support/fixture_pool.h"
 #include "tests/support/seed.h"
@@ -211,33 +212,51 @@ Test(report_http, a_new_catalogs_rules_reach_a_running_reader) {
     cr_assert_eq(info.outcome, KB_QUOTA);
 }
 
-Test(report_http, an_error_in_a_good_answer_counts_where_a_rule_says_so) {
-    static const char BODY[] = "{\"error\":{\"code\":402,\"message\":\"m\"}}";
-    cr_assert_eq(report(1, 200, "retry-after: 3", BODY), KB_OK, "no rule looks");
-    use_rules("200 code=402 quota account\n");
+Test(report_http, an_error_behind_a_good_status_is_one_whatever_the_rules_say_of_200) {
+    static const char BODY[] = "{\"error\":{\"code\":429,\"message\":\"m\"}}";
     cr_assert_eq(report(1, 200, "retry-after: 3", BODY), KB_NEXT_KEY);
-    cr_assert_eq(info.outcome, KB_QUOTA);
+    cr_assert_eq(info.outcome, KB_RATE, "as with status 429");
+    cr_assert_eq(info.scope, KB_CONCERNS_ACCOUNT);
     cr_assert_eq(info.wait_ms, 3000);
-    cr_assert_str_eq(info.code, "402");
-    cr_assert_eq(report(2, 200, NULL, "{\"choices\":[]}"), KB_OK);
+    cr_assert_str_eq(info.code, "429");
+    use_rules("200 code=429 quota key\n429 rate account\n");
+    cr_assert_eq(report(2, 200, "retry-after: 3", BODY), KB_NEXT_KEY);
+    cr_assert_eq(info.outcome, KB_QUOTA, "a rule for 200 goes before");
+    use_rules("2xx success\n429 rate account\n");
+    cr_assert_eq(report(3, 200, NULL, BODY), KB_OK, "an operator may say that it is none");
+    use_rules(NULL);
+    report(3, 200, NULL, BODY);
+    cr_assert_eq(info.outcome, KB_RATE);
+    cr_assert_eq(report(4, 200, NULL, "{\"choices\":[]}"), KB_OK);
     cr_assert_str_eq(info.code, "");
 }
 
-/* The body is behind a page that may not be touched: looking would end the test. */
-Test(report_http, a_good_answers_body_is_not_touched) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *closed = mmap(NULL, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    cr_assert_neq(closed, MAP_FAILED);
+/* All that may not be looked at lies in pages that nobody may touch: looking would end the test. */
+Test(report_http, of_a_good_answer_only_the_bodys_beginning_and_end_are_touched) {
+    enum { SIZE = 1 << 20 };
+    char *body = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *closed = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert(body != MAP_FAILED && closed != MAP_FAILED);
+    static const char BEGIN[] = "data: {\"error\":null,\"x\":\"";
+    static const char END[] = "\n\ndata: {\"error\":{\"code\":\"rate_limit_exceeded\"}}\n\n";
+    memset(body, 'x', SIZE);
+    memcpy(body, BEGIN, sizeof BEGIN - 1);
+    memcpy(body + SIZE - sizeof END + 1, END, sizeof END - 1);
+    cr_assert_eq(mprotect(body + KBI_GOOD_LOOK, SIZE - 2 * KBI_GOOD_LOOK, PROT_NONE), 0);
     kb_http_response response = KB_HTTP_RESPONSE_INIT;
     response.status = 200;
-    response.headers = closed;
-    response.body = closed;
-    response.body_len = page;
+    response.body = body;
+    response.body_len = SIZE;
     kb_ticket ticket = { 1, fixture.generation };
+    cr_assert_eq(kb_report_http(reader, ticket, &response, NULL), KB_NEXT_KEY, "the last event");
+    memset(body + SIZE - sizeof END, 'x', sizeof END);
+    response.headers = closed;
     cr_assert_eq(kb_report_http(reader, ticket, &response, NULL), KB_OK);
     response.status = 0;
+    response.body = closed;
     cr_assert_eq(kb_report_http(reader, ticket, &response, NULL), KB_NEXT_KEY);
-    munmap(closed, page);
+    munmap(body, SIZE);
+    munmap(closed, 4096);
 }
 
 Test(report_http, another_endpoint_is_worth_a_try) {
