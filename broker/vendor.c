@@ -114,6 +114,7 @@ static const struct vendor vendors[] = {
         .env_key = "DEEPSEEK_API_KEY",
         .env_base_url = "",
         .env_cut = "",
+        .rate_is_account = true,
     },
     {
         .name = "groq",
@@ -168,6 +169,7 @@ static const struct vendor vendors[] = {
         .env_key = "TOGETHER_API_KEY",
         .env_base_url = "TOGETHER_BASE_URL",
         .env_cut = "",
+        .rate_is_account = true,
     },
     {
         .name = "bedrock",
@@ -181,6 +183,7 @@ static const struct vendor vendors[] = {
         .env_cut = "",
         .fields = bedrock_fields,
         .base_url_required = true,
+        .rate_is_account = true,
     },
     {
         .name = "dashscope",
@@ -192,6 +195,7 @@ static const struct vendor vendors[] = {
         .env_base_url = "",
         .env_cut = "",
         .fields = dashscope_fields,
+        .rate_is_account = true,
     },
     {
         .name = "moonshot",
@@ -202,6 +206,7 @@ static const struct vendor vendors[] = {
         .env_key = "MOONSHOT_API_KEY",
         .env_base_url = "",
         .env_cut = "",
+        .rate_is_account = true,
     },
     {
         .name = "generic",

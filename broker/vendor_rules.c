@@ -4,15 +4,25 @@
  * documentation, or, where a comment says "seen", from answers that people published; the syntax
  * stands in keybroker_shared/rules.h.
  *
- * How a table is written: codes and types before wording, and wording only where a vendor has no
- * code, and by how the message begins: behind its beginning a message may repeat
- * what somebody put into a prompt, and a prompt must not be able to condemn a key. What is special
- * stands before the plain status; last one of the two ends below, by whether the vendor counts
- * requests per account (vendor.c says the same with rate_is_account; a test compares them). A
- * status is never taken to mean at one vendor what it means at another: 403 is a request too long
- * at Together, moderation at OpenRouter and an empty balance at Moonshot, 402 appears only where
- * the vendor sends it. A restricted or suspended organisation takes all keys of its account with
- * it.
+ * How a table is written; a test over all tables holds it to this:
+ *
+ * - Codes and types before wording, and wording by how the message begins: behind its beginning a
+ *   message may repeat what somebody put into a prompt, and a prompt must not be able to condemn a
+ *   key.
+ * - A status alone gets the mildest meaning that lets the request go on and costs no other worker
+ *   anything, because most statuses have several: 403 is a model that this key may not use, a
+ *   prompt that was refused or an empty balance. QUOTA, INVALID and whatever concerns the account
+ *   need a code, a type or a beginning. Two statuses mean the same everywhere: 401 that this key is
+ *   refused, 402 that the account has to pay.
+ * - Before anything wider than the key is taken: would a small request on this account fail too?
+ *   If not, it is this one request's limit (PERMISSION: another account's may be higher), a
+ *   project's or workspace's (the key), or everybody's (the endpoint).
+ * - What a key of another account may do is PERMISSION, not the caller's mistake: that costs a try
+ *   for each key, REQUEST costs the user's request.
+ *
+ * What is special stands before what all tables end with. A restricted or suspended organisation
+ * takes all keys of its account with it. `rate account` stands with codes only: a 429 without one
+ * is as likely a proxy's.
  */
 #include "vendor_rules.h"
 
@@ -20,118 +30,164 @@
 
 #include <keybroker_shared/rules.h>
 
-_Static_assert((int)VENDOR_RULES_MAX * 2 <= (int)KB_RULES_MAX, "a catalog holds both");
+_Static_assert((int)VENDOR_RULES_MAX <= (int)KB_RULES_MAX, "a catalog holds a vendor's");
 
-/* What is the same everywhere: 4xx that nobody named is the caller's, 5xx the vendor's. */
-#define ACCOUNT_LIMITS_END "401 invalid", "429 rate account", "4xx request", "5xx overload", NULL
-#define KEY_LIMITS_END "401 invalid", "429 rate key", "4xx request", "5xx overload", NULL
+/* The words are OpenAI's, also at Groq and behind gateways: this prompt is larger than a whole
+ * minute's tokens, so no wait helps it, and nothing is wrong with the account. */
+#define COMMON_BEGIN "429 message=\"Request too large*\" permission"
+
+/* What means "no money" anywhere: a vendor's own code, or a gateway's that stands before it
+ * (LiteLLM, one-api, new-api), whose budget may be one key's alone. Then what a status means by
+ * itself. */
+#define COMMON_END                                                                                 \
+    "* any=insufficient_user_quota quota account",                                                 \
+        "* any=pre_consume_token_quota_failed quota key",                                          \
+        "* any=insufficient_balance* quota account", "* any=insufficient_funds quota account",     \
+        "* any=not_enough_balance quota account", "* any=budget_exceeded quota key",               \
+        "* any=blocked_api_access quota account", "* any=Arrearage quota account",                 \
+        "* any=PrepaidBillOverdue quota account", "* any=PostpaidBillOverdue quota account",       \
+        "4xx any=billing_* quota account", "401 invalid", "402 quota account", "403 permission",   \
+        "408 overload", "424 overload", "425 overload", "429 rate key", "4xx request",             \
+        "5xx overload", NULL
 
 static const char *const OPENAI[] = {
-    "429 any=insufficient_quota quota account",
-    "429 any=credit_balance_exhausted quota account",
-    "429 any=organization_spend_limit_exceeded quota account",
-    "429 any=project_spend_limit_exceeded quota account",
-    "429 any=organization_usage_limit_exceeded quota account",
-    "429 any=billing_not_active quota account",
-    "429 any=billing_hard_limit_reached quota account",
+    COMMON_BEGIN,
+    "4xx message=\"Your organization must be verified*\" permission", /* seen: 400, 404 */
+    "404 any=model_not_found permission",             /* or "you do not have access to it" */
+    "4xx any=previous_response_not_found permission", /* another project's may be the one */
+    "* any=insufficient_quota quota account",
+    "* any=credit_balance_exhausted quota account",
+    "* any=organization_spend_limit_exceeded quota account",
+    "* any=project_spend_limit_exceeded quota key",
+    "* any=organization_usage_limit_exceeded quota account",
     "429 any=rate_limit_exceeded rate account",
     "429 any=slow_down rate account",
-    "401 any=invalid_api_key invalid key",
-    "401 any=account_deactivated invalid account", /* seen */
-    "403 permission",
-    ACCOUNT_LIMITS_END,
+    "429 type=tokens rate account",
+    "429 type=requests rate account",
+    "4xx any=account_deactivated invalid account", /* seen */
+    "4xx any=access_terminated invalid account",   /* seen: 429 */
+    COMMON_END,
 };
 
+/* The first is API Management's, which may stand before it: its key's share of calls, with the time
+ * until there are more. */
 static const char *const AZURE[] = {
-    "403 permission",
-    ACCOUNT_LIMITS_END,
+    COMMON_BEGIN,
+    "403 message=\"Out of call volume quota*\" rate key",
+    "404 any=DeploymentNotFound permission", /* another resource may have it */
+    "429 any=429 rate account",
+    "429 any=too_many_requests rate account",
+    "429 any=RateLimitReached rate account",
+    "429 any=rate_limit_exceeded rate account",
+    COMMON_END,
 };
 
-/* The code stands in error.details.error_code. Its messages about a wrong request begin with where
- * it is wrong ("messages.0: …"). The limit of a workspace is taken for the account's. */
+/* The code stands in error.details.error_code, if at all (seen: a disabled organisation without).
+ * Its messages about a wrong request begin with where it is wrong ("messages.0: …"). Seen: long
+ * contexts that an account may not use, one of them as a rate limit. */
 static const char *const ANTHROPIC[] = {
+    COMMON_BEGIN,
     "400 any=organization_on_hold invalid account",
+    "4xx message=\"This organization has been disabled*\" invalid account",
     "400 message=\"Your credit balance is too low*\" quota account",
     "400 message=\"You have reached your specified API usage limits*\" quota account",
-    "400 message=\"You have reached your specified workspace API usage limits*\" quota account",
-    "402 quota account",
+    "400 message=\"You have reached your specified workspace API usage limits*\" quota key",
+    "400 message=\"The long context beta is not yet available*\" permission",
+    "429 message=\"Extra usage is required for long context*\" permission",
+    "404 message=\"model:*\" permission",
     "429 any=enforced_spend_limit_reached quota account",
     "429 any=contract_spend_limit_reached quota account",
     "429 any=rate_limit_error rate account",
     "429 any=ramp_limit_exceeded rate account",
-    "403 permission",
-    "529 overload",
-    ACCOUNT_LIMITS_END,
+    COMMON_END,
 };
 
-/* Seen: CONSUMER_SUSPENDED ("Consumer 'api_key:…' has been suspended"), where a new key of the same
- * project worked, so it is the key's; and a leaked key, which comes without a reason. */
+/* FAILED_PRECONDITION is the project's billing. Seen: CONSUMER_SUSPENDED ("Consumer 'api_key:…' has
+ * been suspended"), where a new key of the same project worked, so it is the key's; a leaked key,
+ * which comes without a reason; "This model … is no longer available to new users"; and a limit of
+ * 0, which is none to wait for (rules.h: no_allowance). */
 static const char *const GEMINI[] = {
+    COMMON_BEGIN,
     "400 reason=API_KEY_INVALID invalid key",
+    "400 status=FAILED_PRECONDITION permission",
     "403 reason=CONSUMER_SUSPENDED invalid key",
     "403 message=\"Your API key was reported as leaked*\" invalid key",
-    "403 permission",
-    "402 quota account",
-    ACCOUNT_LIMITS_END,
+    "404 message=\"This model *\" permission",
+    "429 reason=no_allowance permission",
+    "429 reason=MODEL_CAPACITY_EXHAUSTED overload",
+    "429 status=RESOURCE_EXHAUSTED rate account",
+    COMMON_END,
 };
 
 /* Seen with the type and the code, and from older answers with neither. */
 static const char *const MISTRAL[] = {
-    "403 permission",
-    "402 quota account",
+    COMMON_BEGIN,
+    "400 any=invalid_model permission",
     "429 type=service_tier_capacity_exceeded overload",
     "429 code=3505 overload",
     "429 message=\"Service tier capacity exceeded*\" overload",
-    ACCOUNT_LIMITS_END,
+    "429 any=rate_limited rate account",
+    "429 code=1300 rate account",
+    COMMON_END,
 };
 
 static const char *const DEEPSEEK[] = {
-    "402 quota account",
-    KEY_LIMITS_END,
+    COMMON_BEGIN,
+    "429 any=rate_limit* rate account",
+    COMMON_END,
 };
 
-/* Seen: "Organization has been restricted. Please reach out to support …" with the code. */
+/* Seen: "Organization has been restricted. Please reach out to support …" with the code; a prompt
+ * that is too large for the minute as 413, with a rate limit's code. */
 static const char *const GROQ[] = {
+    COMMON_BEGIN,
+    "413 any=rate_limit_exceeded permission",
+    "404 any=model_not_found permission",
+    "400 any=model_terms_required permission",
     "4xx any=organization_restricted invalid account",
     "4xx message=\"Organization has been restricted*\" invalid account",
-    "403 permission",
     "498 overload", /* the flex tier's capacity */
-    ACCOUNT_LIMITS_END,
+    "429 any=rate_limit_exceeded rate account",
+    COMMON_END,
 };
 
 static const char *const COHERE[] = {
-    "402 quota account",
-    KEY_LIMITS_END,
+    COMMON_BEGIN,
+    COMMON_END,
 };
 
 /* Its code is a sentence that several failures share. Seen: "Your team … has either used all
  * available credits or reached its monthly spending limit."; the team's id stands before what is
  * telling, and a 429 is sent before a prompt is looked at. */
 static const char *const XAI[] = {
+    COMMON_BEGIN,
     "400 message=\"Incorrect API key*\" invalid key",
+    "403 message=\"Your newly created team doesn't have any credits*\" quota account",
+    "403 message=\"Content violates usage guidelines*\" request",
+    "404 any=\"Some requested entity was not found*\" permission",
     "429 message=\"either used all available credits or reached its monthly\" quota account",
-    "403 permission",
-    ACCOUNT_LIMITS_END,
+    "429 any=\"Some resource has been exhausted*\" rate account",
+    COMMON_END,
 };
 
 /* metadata.reason and limit_source say which limit it was: what is in flight passes; what is too
  * dear for this balance may not be for another's; a key's own cap leaves the account's other keys
- * alone. A 403 is moderation unless it names a budget. An upstream's failure comes inside HTTP 200,
- * with the status as the error's code, or, in the shape of Anthropic's or OpenAI's other interface,
- * with an error_type. */
+ * alone. Seen: a 429 of the provider behind it, which every account shares. Errors inside HTTP 200
+ * are understood by the code's status; the lines for 200 are for libraries of before, which know
+ * only those. */
 static const char *const OPENROUTER[] = {
-    "402 any=in_flight_budget_exhausted rate account",
+    COMMON_BEGIN,
+    "* any=in_flight_budget_exhausted rate account",
     "402 any=weight_exceeds_budget permission",
-    "4xx any=openrouter_key_limit quota key",
-    "402 quota account",
+    "402 message=\"This request requires more credits*\" permission",
+    "* any=openrouter_key_limit quota key",
     "403 any=openrouter_guardrail_budget quota key",
     "403 any=openrouter_workspace_budget quota account",
-    "403 request",
-    "408 overload",
+    "403 message=\"requires moderation\" request",
+    "404 message=\"No endpoints found matching your*\" permission",
+    "404 message=\"No allowed providers*\" permission",
     "200 code=401 invalid key",
     "200 any=authentication invalid key",
-    "200 any=in_flight_budget_exhausted rate account",
-    "200 any=openrouter_key_limit quota key",
     "200 code=402 quota account",
     "200 any=payment_required quota account",
     "200 code=429 rate account",
@@ -141,20 +197,25 @@ static const char *const OPENROUTER[] = {
     "200 any=provider_* overload",
     "200 any=server* overload",
     "200 any=timeout overload",
-    "200 any=* request",
-    ACCOUNT_LIMITS_END,
+    "200 code=4* request",
+    "429 message=\"Provider returned error*\" overload",
+    "429 code=429 rate account",
+    COMMON_END,
 };
 
 static const char *const TOGETHER[] = {
-    "402 quota account",
-    "403 request", /* the context is too long */
-    KEY_LIMITS_END,
+    COMMON_BEGIN,
+    "403 message=\"Input token count*\" request", /* the context is too long */
+    "404 any=model_not_available permission",     /* "Unable to access model …" */
+    "429 any=model_rate_limit rate account",
+    COMMON_END,
 };
 
 /* The code stands in a header, and in the body's __type, each with more behind it. AccessDenied is
  * what a key gets for a model that it has no access to, and also when it is expired or wrong: only
- * the message tells which (seen: all four). */
+ * the message tells which (seen: all of them). Models are a region's, and some wait for a form. */
 static const char *const BEDROCK[] = {
+    COMMON_BEGIN,
     "403 header:x-amzn-errortype=InvalidClientTokenId* invalid key",
     "403 any=InvalidClientTokenId invalid key",
     "403 header:x-amzn-errortype=ExpiredToken* invalid key",
@@ -163,35 +224,49 @@ static const char *const BEDROCK[] = {
     "403 message=\"The security token included in the request is expired*\" invalid key",
     "403 message=\"The security token included in the request is invalid*\" invalid key",
     "403 message=\"Authentication failed: Please make sure your API key is valid*\" invalid key",
-    "403 permission",
+    "403 message=\"Invalid API Key format*\" invalid key",
+    "404 message=\"Model use case details have not been submitted*\" permission",
+    "400 message=\"The provided model identifier is invalid*\" permission",
     "400 header:x-amzn-errortype=ServiceQuotaExceededException* quota account",
     "400 any=ServiceQuotaExceededException quota account",
     "429 header:x-amzn-errortype=ModelNotReadyException* overload",
     "429 any=ModelNotReadyException overload",
-    KEY_LIMITS_END,
+    "429 header:x-amzn-errortype=ThrottlingException* rate account",
+    "429 any=ThrottlingException rate account",
+    COMMON_END,
 };
 
 /* insufficient_quota is an allocation limit here: it passes like any other. */
 static const char *const DASHSCOPE[] = {
-    "400 any=Arrearage quota account",
-    "403 permission", /* AccessDenied: a model, a service or a workspace */
-    "429 any=Throttling* rate key",
-    "429 any=insufficient_quota rate key",
-    KEY_LIMITS_END,
+    COMMON_BEGIN,
+    "404 any=model_not_found permission",
+    "429 any=CommodityNotPurchased permission",
+    "429 any=Throttling* rate account",
+    "429 any=insufficient_quota rate account",
+    "429 any=limit_* rate account",
+    COMMON_END,
 };
 
+/* Its 403 is no balance with this code, else an interface or a client that is not admitted. */
 static const char *const MOONSHOT[] = {
-    "403 quota account",                                  /* no balance */
-    "429 any=exceeded_current_quota_error quota account", /* seen: no balance again */
-    "429 any=engine_overloaded_error overload",           /* seen */
-    KEY_LIMITS_END,
+    COMMON_BEGIN,
+    "* any=exceeded_current_quota_error quota account",
+    "404 any=resource_not_found_error permission", /* "… or Permission denied" */
+    "429 any=engine_overloaded_error overload",    /* seen */
+    "429 any=rate_limit_reached_error rate account",
+    COMMON_END,
 };
 
+/* Mostly gateways: LiteLLM says 401 where a key is good and the model is not for it. */
 static const char *const GENERIC[] = {
-    "403 permission",
-    "402 quota account",
-    "429 any=insufficient_quota quota account",
-    KEY_LIMITS_END,
+    COMMON_BEGIN,
+    "* any=insufficient_quota quota account",
+    "401 any=key_model_access_denied permission",
+    "401 any=team_model_access_denied permission",
+    "401 any=user_model_access_denied permission",
+    "401 any=org_model_access_denied permission",
+    "404 any=model_not_found permission",
+    COMMON_END,
 };
 
 static const struct {

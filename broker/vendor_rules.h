@@ -7,7 +7,7 @@
 
 #include "vendor.h"
 
-enum { VENDOR_RULES_MAX = 32 }; /* a pool's own are as many; together KB_RULES_MAX */
+enum { VENDOR_RULES_MAX = 48 };
 
 /* Most special first, NULL at the end. A vendor that is not known (NULL too) has generic's. */
 const char *const *vendor_rules(const struct vendor *vendor);

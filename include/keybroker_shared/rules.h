@@ -1,8 +1,10 @@
 /*
  * Classification rules: what a vendor's HTTP answer says about a key. One rule is one line of text,
  * so that it reads the same in broker/vendor_rules.c, in `set pool POOL rule=`, in `show vendor`
- * and in the catalog that carries it to running workers. The first rule that matches an answer
- * decides.
+ * and in the catalog that carries it to running workers, whose library may be older or newer than
+ * the broker: a line that it can't read it leaves out, and beyond KB_RULES_MAX (64 in libraries of
+ * before 2026-12) it reads none, so what is special stands first and what a status means by itself
+ * last. The first rule that matches an answer decides.
  *
  *   STATUS [WHERE=TEXT] CLASS [SCOPE]
  *
@@ -12,11 +14,14 @@
  *   * header:x-amzn-errortype=Throttling* rate
  *   5xx overload
  *
- *   STATUS  a number, a class (4xx) or *
+ *   STATUS  a number, a class (4xx) or *. An error that comes behind HTTP 200 (as the body, or in
+ *           a stream) is compared with the rules for 200, and where none of them knows it with
+ *           those for the status that says the same.
  *
  *   WHERE   code, type, status, reason: that field of the error object; any: one of the four;
  *           header:NAME: that header. Compared whole, without regard to case; a * at the end of
- *           TEXT means "begins with".
+ *           TEXT means "begins with". A limit of 0 that somebody ran into (Gemini's quotaValue)
+ *           counts as the reason no_allowance.
  *           message: contained in the error's message, without regard to case, or, with a * at the
  *           end, how the message begins. For vendors without codes. Prefer the beginning: behind
  *           it a message may repeat what somebody put into a prompt.
@@ -49,7 +54,7 @@ enum kb_rule_where {
     KB_WHERE_HEADER,
 };
 
-enum { KB_RULE_TEXT_MAX = 96, KB_RULE_HEADER_MAX = 40, KB_RULE_LINE_MAX = 256, KB_RULES_MAX = 64 };
+enum { KB_RULE_TEXT_MAX = 96, KB_RULE_HEADER_MAX = 40, KB_RULE_LINE_MAX = 256, KB_RULES_MAX = 80 };
 
 struct kb_rule {
     uint16_t status_from, status_to; /* inclusive */

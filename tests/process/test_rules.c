@@ -166,8 +166,13 @@ TEST_BOTH_LOOPS(rules, the_vendors_own_reach_the_worker_and_fit_what_the_vendor_
         { "dashscope", 429, NULL,
           "{\"error\":{\"message\":\"Too fast\",\"type\":\"insufficient_quota\",\"code\":"
           "\"insufficient_quota\"}}",
-          KB_RATE, KB_CONCERNS_KEY },
-        { "moonshot", 403, NULL, "", KB_QUOTA, KB_CONCERNS_ACCOUNT },
+          KB_RATE, KB_CONCERNS_ACCOUNT },
+        { "moonshot", 403, NULL, "{\"error\":{\"type\":\"exceeded_current_quota_error\"}}",
+          KB_QUOTA, KB_CONCERNS_ACCOUNT },
+        { "moonshot", 403, NULL, "", KB_PERMISSION, KB_CONCERNS_REQUEST },
+        { "anthropic", 200, NULL,
+          "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\"}}\n\n",
+          KB_RATE, KB_CONCERNS_ACCOUNT },
     };
     broker_start(b, NULL);
     struct peer *peer = peer_open(b);
@@ -235,7 +240,7 @@ TEST_BOTH_LOOPS(rules, a_vendor_is_shown_with_its_fields_and_rules_and_a_list_st
     cr_assert_str_eq(answer_string(vendor, "fields.0.name"), "api_key");
     cr_assert(json_is_true(answer_at(vendor, "fields.0.secret")));
     cr_assert_str_eq(answer_string(vendor, "fields.2.name"), "organization");
-    cr_assert_str_eq(answer_string(vendor, "rules.0"), "429 any=insufficient_quota quota account");
+    cr_assert_str_eq(answer_string(vendor, "rules.4"), "* any=insufficient_quota quota account");
     struct answer *list = peer_must(peer, "json show vendors");
     cr_assert_null(answer_at(list, "vendors.0.rules"));
     cr_assert_null(answer_at(list, "vendors.0.fields"));
@@ -250,7 +255,7 @@ TEST_BOTH_LOOPS(rules, the_command_shows_and_takes_them) {
     cr_assert_not_null(strstr(pool->out, WORDY), "%s", pool->out);
     struct program *vendor = command_run(b, NULL, "show", "vendor", "azure", NULL);
     cr_assert_not_null(strstr(vendor->out, "base_url: Base URL (required)\n"), "%s", vendor->out);
-    cr_assert_not_null(strstr(vendor->out, "\n  429 rate account\n"), "%s", vendor->out);
+    cr_assert_not_null(strstr(vendor->out, "\n  429 any=429 rate account\n"), "%s", vendor->out);
     set = command_run(b, NULL, "set", "pool", "main", "rule=nonsense", NULL);
     cr_assert_eq(set->code, 2);
     cr_assert_not_null(strstr(set->err, "begins with a status"), "%s", set->err);

@@ -230,7 +230,7 @@ static void expect_account(const struct accounts *a, kb_status all) {
 }
 
 Test(model_account, a_used_up_quota_takes_the_whole_account_in_every_pool_of_the_vendor) {
-    struct accounts a = accounts("deepseek");
+    struct accounts a = accounts("cohere");
     cr_assert_eq(fixture_report(&f, a.first, KB_QUOTA, KB_NO_HINT), FATE_APPLIED);
     expect_account(&a, KB_STATUS_EXCEEDED);
     cr_assert_eq(fixture_changes(&f, CHANGE_HAPPENED), 3);
@@ -251,7 +251,7 @@ Test(model_account, a_rate_limit_takes_the_account_where_the_vendor_counts_by_ac
 }
 
 Test(model_account, a_rate_limit_takes_one_key_where_the_vendor_counts_by_key) {
-    struct accounts a = accounts("deepseek");
+    struct accounts a = accounts("cohere");
     cr_assert_not(a.first->pool->vendor->rate_is_account);
     fixture_report(&f, a.first, KB_RATE, 5000);
     cr_assert_eq(status(a.first), KB_STATUS_COOLING);
@@ -288,7 +288,7 @@ Test(model_account, a_quota_of_the_key_alone_leaves_the_others) {
 }
 
 Test(model_account, a_rate_of_the_account_benches_it_where_limits_are_the_keys) {
-    struct accounts a = accounts("deepseek");
+    struct accounts a = accounts("cohere");
     cr_assert_not(a.first->pool->vendor->rate_is_account);
     cr_assert_eq(scoped_report(a.first, KB_RATE, KB_SCOPE_ACCOUNT), FATE_APPLIED);
     expect_account(&a, KB_STATUS_COOLING);

@@ -59,8 +59,9 @@ Test(vendor, a_prefix_list_has_the_longest_first) {
 }
 
 Test(vendor, rate_limits_belong_to_the_account_where_the_vendor_says_so) {
-    const char *const account[] = { "openai",  "azure", "anthropic",  "gemini",
-                                    "mistral", "groq",  "openrouter", "xai" };
+    const char *const account[] = { "openai",     "azure",    "anthropic", "gemini",   "mistral",
+                                    "deepseek",   "groq",     "xai",       "together", "bedrock",
+                                    "openrouter", "moonshot", "dashscope" };
     size_t found = 0;
     for (size_t i = 0; vendor_at(i); i++)
         found += vendor_at(i)->rate_is_account;
