@@ -15,12 +15,26 @@
 _Static_assert((int)RULE_LINES_MAX + (int)VENDOR_RULES_MAX <= (int)KB_RULES_MAX,
                "what a catalog holds");
 
-static int check_line(const char *line, struct refusal *refusal) {
+/* What is wrong with it, or NULL. A status that can't be is as readable as any, and stays in what
+ * was stored before; but whoever enters it has mistyped. */
+static const char *problem_of(const char *line) {
     struct kb_rule rule;
-    const char *problem = "a rule is printable text";
-    if (printable_text(line))
-        problem = kb_rule_parse(line, &rule);
-    return problem ? refuse(refusal, REFUSED_SYNTAX, "bad-rule", "rule", "%s", problem) : 0;
+    if (!printable_text(line))
+        return "a rule is printable text";
+    const char *problem = kb_rule_parse(line, &rule);
+    if (!problem && rule.status_from > 599)
+        problem = "no answer has this status: name one from 100 to 599, a class (4xx) or *";
+    return problem;
+}
+
+/* `number` says which of several it is, 0 = the only one. */
+static int check_line(const char *line, unsigned number, struct refusal *refusal) {
+    const char *problem = problem_of(line);
+    if (!problem)
+        return 0;
+    if (number == 0)
+        return refuse(refusal, REFUSED_SYNTAX, "bad-rule", "rule", "%s", problem);
+    return refuse(refusal, REFUSED_SYNTAX, "bad-rule", "rule", "rule %u: %s", number, problem);
 }
 
 static int refuse_many(struct refusal *refusal) {
@@ -44,12 +58,13 @@ int rule_lines_check(const char *lines, struct refusal *refusal) {
     char *line;
     int refused = 0;
     for (unsigned count = 0; !refused && next_line(&at, &line); free(line))
-        refused = ++count > RULE_LINES_MAX ? refuse_many(refusal) : check_line(line, refusal);
+        refused =
+            ++count > RULE_LINES_MAX ? refuse_many(refusal) : check_line(line, count, refusal);
     return refused;
 }
 
 int rule_lines_add(const char *lines, const char *line, char **ret_lines, struct refusal *refusal) {
-    int refused = check_line(line, refusal);
+    int refused = check_line(line, 0, refusal);
     if (refused)
         return refused;
     size_t blanks = strspn(line, " "), length = strlen(line);

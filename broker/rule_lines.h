@@ -12,7 +12,8 @@
 
 enum { RULE_LINES_MAX = 32 };
 
-/* Is every line a rule, and are there not too many? 0, or a refusal's code. */
+/* Is every line a rule, and are there not too many? 0, or a refusal's code; the message names the
+ * line by its number. */
 int rule_lines_check(const char *lines, struct refusal *refusal);
 
 /* `line` before the others; one that says the same goes. 0 and *ret_lines, which the caller frees,

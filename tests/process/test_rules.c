@@ -57,6 +57,7 @@ TEST_BOTH_LOOPS(rules, what_is_no_rule_is_refused_with_the_reason) {
         { "429 any=foo quota planet", "the scope" },
         { "429 any=foo quota account too", "follows the scope" },
         { "400 message=\"open quota", "not closed" },
+        { "999 any=foo quota", "100 to 599" },
     };
     struct peer *peer = peer_start(b, 2);
     peer_must(peer, "set pool main rule=\"%s\"", MINE);
@@ -232,6 +233,10 @@ TEST_BOTH_LOOPS(rules, an_import_with_bad_rules_changes_nothing) {
                      RULES[i]);
         cr_assert_str_eq(rules_of(peer, "main"), before);
     }
+    struct answer *answer =
+        peer_ask_with(peer, "{\"pool\":{\"rules\":[\"429 rate\",\"999 quota\"]},\"keys\":[]}",
+                      "json import main mode=merge");
+    cr_assert_not_null(strstr(answer_string(answer, "message"), "rule 2: "), "%s", answer->body);
 }
 
 TEST_BOTH_LOOPS(rules, a_vendor_is_shown_with_its_fields_and_rules_and_a_list_stays_short) {

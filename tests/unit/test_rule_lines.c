@@ -71,6 +71,22 @@ Test(rule_lines, what_is_no_rule_is_refused) {
     free(longest);
 }
 
+Test(rule_lines, a_status_that_cannot_be_is_refused_with_the_lines_number_and_the_cure) {
+    static const char *const STATUSES[] = { "999", "600", "6xx", "9xx" };
+    struct refusal refusal = { 0 };
+    for (size_t i = 0; i < sizeof STATUSES / sizeof *STATUSES; i++) {
+        char *line = mem_printf("%s code=a quota", STATUSES[i]);
+        char *lines = mem_printf("429 rate\n%s\n5xx overload", line);
+        expect_refused("", line, REFUSED_SYNTAX);
+        cr_expect_eq(rule_lines_check(lines, &refusal), REFUSED_SYNTAX);
+        cr_expect(strstr(refusal.message, "rule 2: ") == refusal.message, "%s", refusal.message);
+        cr_expect_not_null(strstr(refusal.message, "100 to 599"), "%s", refusal.message);
+        free(lines);
+        free(line);
+    }
+    cr_expect_eq(rule_lines_check("599 rate\n100 rate\n* rate\n1xx rate", &refusal), 0);
+}
+
 /* `count` different rules. */
 static char *many(unsigned count) {
     char *lines = mem_strdup("");
