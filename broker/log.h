@@ -1,9 +1,12 @@
 /*
- * The broker's log: one line per call on stderr, "<6>" priority prefixes for the journal when
- * stderr is not a terminal. Never a secret: callers pass names, ids and numbers, not configs.
+ * The log of broker and console: one line per call on stderr. The journal gets "<6>" priorities,
+ * any other reader the time. Never a secret: callers pass names, ids and numbers, not configs.
  */
 #ifndef BROKER_LOG_H
 #define BROKER_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
 
 enum log_level {
     LOG_LEVEL_ERROR = 3,
@@ -12,6 +15,10 @@ enum log_level {
     LOG_LEVEL_DEBUG = 7
 };
 
+/* First thing in a program, before it opens anything: where stdin, stdout or stderr are closed,
+ * /dev/null is opened there, so that no line ever lands in a file that took the number. Finds out
+ * who reads stderr. */
+void log_open(void);
 void log_set_level(enum log_level level); /* lines above it are dropped; INFO at first */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -19,5 +26,14 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/* A bound on lines that others can cause: so many in a row, then one an interval. */
+struct log_quota {
+    int64_t full_mono; /* when all of it may be used again */
+    uint64_t held;     /* lines not written since the last one */
+};
+/* May one more be written? If so *ret_held says how many were not, and counting begins anew. */
+bool log_may(struct log_quota *quota, unsigned in_a_row, int64_t interval_ms, int64_t now_mono,
+             uint64_t *ret_held);
 
 #endif

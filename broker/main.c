@@ -40,6 +40,7 @@ static void allow_large_files(void) {
 
 int main(int argc, char **argv) {
     struct server server = { 0 };
+    log_open();
     int code = options_parse(&server.options, argc, argv);
     if (code >= 0) {
         options_deinit(&server.options);

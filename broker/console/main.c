@@ -12,6 +12,7 @@
 #include <jansson.h>
 #include <sodium.h>
 
+#include "../log.h"
 #include "../memory.h"
 #include "settings.h"
 #include "site.h"
@@ -38,6 +39,7 @@ static void protect_process(void) {
 int main(int argc, char **argv) {
     struct settings settings;
     struct site site;
+    log_open();
     int code = settings_parse(&settings, argc, argv);
     if (code >= 0) {
         settings_deinit(&settings);

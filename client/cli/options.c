@@ -6,6 +6,7 @@
 #include "command.h"
 #include "help.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <keybroker.h>
 #include <langinfo.h>
@@ -79,8 +80,16 @@ static int parse_options(struct cli_context *context, int argc, char **argv) {
     return -1;
 }
 
+/* Where one of them is closed, what is printed must not land in whatever is opened first. */
+static void open_standard_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            _exit(CLI_REFUSED);
+}
+
 int cli_main(int argc, char **argv) {
     struct cli_context context = { .out = stdout, .err = stderr };
+    open_standard_streams();
     set_locale();
     int result = parse_options(&context, argc, argv);
     if (result >= 0)
