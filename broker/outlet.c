@@ -21,6 +21,7 @@ struct report_peer {
     struct outlet *outlet; /* NULL once the outlet is gone */
     struct report_user *user;
     struct actor actor;
+    struct actor_names names; /* the actor's */
     TAILQ_ENTRY(report_peer) of_outlet, by_age, in_line;
     int64_t heard_mono_ms; /* the last millisecond in which it was heard, and how often */
     uint32_t heard;
@@ -222,7 +223,9 @@ static void accept_peer(struct loop_source *source, int fd) {
     struct report_peer *peer = mem_alloc(sizeof *peer);
     peer->actor = (struct actor){ .kind = ACTOR_REPORT,
                                   .uid = credentials.uid,
-                                  .pid = (uint32_t)credentials.pid };
+                                  .pid = (uint32_t)credentials.pid,
+                                  .names = &peer->names };
+    names_look_up(&server->names, &peer->actor, server->now.mono_ms, &peer->names);
     peer->source = (struct loop_source){
         .fd = fd, .mode = LOOP_PACKETS, .callbacks = &PEER_CALLBACKS, .owner = peer
     };

@@ -19,6 +19,7 @@
 #include "loop.h"
 #include "metrics.h"
 #include "model.h"
+#include "names.h"
 #include "options.h"
 #include "outlet.h"
 
@@ -35,6 +36,7 @@ struct server {
     struct map outlets;      /* pool id → outlet */
     struct map report_users; /* uid → its connections to report sockets (outlet.c) */
     uint32_t resting_peers;  /* of them, not read for the moment */
+    struct names names;
     struct metrics metrics;
     struct moment now; /* read once per turn */
     struct moment started;

@@ -304,6 +304,8 @@ struct session *session_new(struct admin *admin, struct server *server, int fd,
     session->admin = admin;
     session->server = server;
     session->actor = *actor;
+    names_look_up(&server->names, actor, server->now.mono_ms, &session->names);
+    session->actor.names = &session->names;
     session->level = level;
     session->last = &session->first;
     session->source = (struct loop_source){

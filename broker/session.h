@@ -63,6 +63,7 @@ struct session {
     struct admin *admin;
     struct server *server;
     struct actor actor;
+    struct actor_names names; /* the actor's */
     enum command_level level;
     struct buffer input, output;
     size_t scanned; /* input bytes known to hold no line end */

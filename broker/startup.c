@@ -188,7 +188,7 @@ static int load(struct server *server) {
 /* ---- the process ---- */
 
 enum {
-    REPORT_CONNECTIONS_MAX = 50000, /* all pools together; each costs ~300 bytes */
+    REPORT_CONNECTIONS_MAX = 50000, /* all pools together; each costs ~450 bytes */
     KEPT_DESCRIPTORS = 1024,        /* for admin sessions, boards, catalogs and the store */
     SLICE_NS = 100 * 1000,          /* the least there is */
 };
@@ -439,6 +439,7 @@ void server_shut_down(struct server *server) {
         outlet_close(outlet, false);
     map_deinit(&server->outlets);
     map_deinit(&server->report_users);
+    names_deinit(&server->names);
     if (server->loop) {
         if (server->signal_source.owner)
             loop_close(server->loop, &server->signal_source);

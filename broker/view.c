@@ -165,17 +165,29 @@ json_t *view_key(const struct server *server, uint64_t key_id) {
 
 /* ---- the rest ---- */
 
+/* What `who` says as one text, and names. */
+static void add_actor(json_t *object, const struct event *event) {
+    const struct actor *actor = &event->actor;
+    bool peer = actor->kind != ACTOR_BROKER;
+    json_object_set_new(object, "uid", peer ? json_integer(actor->uid) : json_null());
+    json_object_set_new(object, "pid", peer ? json_integer(actor->pid) : json_null());
+    json_object_set_new(object, "user", text_or_null(event->names.user));
+    json_object_set_new(object, "program", text_or_null(event->names.program));
+}
+
 json_t *view_event(const struct event *event) {
     char *who = actor_text(&event->actor);
     json_t *object = json_pack(
-        "{s:I, s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "seq",
+        "{s:I, s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:I}", "seq",
         (json_int_t)event->seq, "time", view_time(event->time_ms), "pool", event->pool, "key",
         text_or_null(event->key), "kind", event_kind_name(event->kind), "from",
         text_or_null(model_status_name(event->from)), "to",
         text_or_null(model_status_name(event->to)), "class",
         text_or_null(model_outcome_name(event->outcome)), "reason", text_or_null(event->reason),
         "http_status", event->http_status ? json_integer(event->http_status) : json_null(),
-        "vendor_code", text_or_null(event->vendor_code), "who", who);
+        "vendor_code", text_or_null(event->vendor_code), "who", who, "to_key",
+        text_or_null(event->to_key), "count", (json_int_t)(event->count ? event->count : 1));
+    add_actor(object, event);
     free(who);
     return object;
 }

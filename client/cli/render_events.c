@@ -7,6 +7,7 @@
 #include "table.h"
 #include "text.h"
 #include "view.h"
+#include "who.h"
 
 #include <string.h>
 
@@ -20,18 +21,25 @@ static const char *filled(const json_t *object, const char *name) {
 static void add_change(struct cli_text *text, const json_t *event, bool color) {
     const char *from = filled(event, "from");
     const char *to = filled(event, "to");
-    if (from && to) {
+    const char *kind = filled(event, "kind");
+    int64_t count = cli_json_integer(event, "count", 1);
+    if (kind && strcmp(kind, "failover") == 0) {
+        const char *next = filled(event, "to_key");
+        cli_text_adds(text, "failover → ");
+        cli_text_add_printable(text, next ? next : "no key");
+    } else if (from && to) {
         cli_view_status(text, from, color);
         cli_text_adds(text, " → ");
         cli_view_status(text, to, color);
-        return;
+    } else {
+        cli_text_add_printable(text, kind ? kind : "event");
+        if (to) {
+            cli_text_adds(text, " → ");
+            cli_view_status(text, to, color);
+        }
     }
-    const char *kind = filled(event, "kind");
-    cli_text_add_printable(text, kind ? kind : "event");
-    if (to) {
-        cli_text_adds(text, " → ");
-        cli_view_status(text, to, color);
-    }
+    if (count > 1)
+        cli_text_addf(text, " (%lld times)", (long long)count);
 }
 
 static void separate(struct cli_text *text, size_t begin) {
@@ -39,7 +47,8 @@ static void separate(struct cli_text *text, size_t begin) {
         cli_text_add(text, " ", 1);
 }
 
-/* "rate (429 slow_down) too many requests by report uid=0", as much of it as there is. */
+/* "rate (429 slow_down) too many requests, reported by app-3 (inference)", as much of it as there
+ * is. */
 static void add_cause(struct cli_text *text, const json_t *event) {
     size_t begin = text->length;
     const char *class = filled(event, "class");
@@ -61,11 +70,11 @@ static void add_cause(struct cli_text *text, const json_t *event) {
         separate(text, begin);
         cli_text_add_printable(text, reason);
     }
-    const json_t *who = json_object_get(event, "who");
-    if (who && !json_is_null(who)) {
-        separate(text, begin);
-        cli_text_adds(text, "by ");
-        cli_view_value(text, who);
+    const char *who = filled(event, "who");
+    if (who) {
+        if (text->length > begin)
+            cli_text_adds(text, strncmp(who, "report", 6) == 0 ? ", " : " ");
+        cli_add_who(text, event);
     }
 }
 
@@ -102,7 +111,7 @@ static void events_row(struct cli_table *table, const json_t *event, int64_t now
     cli_table_row(table);
     cli_view_value(&text, json_object_get(event, "seq"));
     cli_table_cell(table, &text, NULL);
-    cli_view_time(&text, json_object_get(event, "time"), CLI_TIME_SHORT, now_ms);
+    cli_view_time(&text, json_object_get(event, "time"), CLI_TIME_SECOND, now_ms);
     cli_table_cell(table, &text, NULL);
     cli_view_value(&text, json_object_get(event, "pool"));
     cli_table_cell(table, &text, NULL);

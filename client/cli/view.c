@@ -151,6 +151,8 @@ static void view_calendar(struct cli_text *text, int64_t time_ms, enum cli_time_
             length = strftime(buffer, sizeof(buffer), "%H:%M:%S", &parts);
         else if (style == CLI_TIME_SHORT)
             length = strftime(buffer, sizeof(buffer), "%Y-%m-%d %H:%M", &parts);
+        else if (style == CLI_TIME_SECOND)
+            length = strftime(buffer, sizeof(buffer), "%Y-%m-%d %H:%M:%S", &parts);
         else
             length = strftime(buffer, sizeof(buffer), "%Y-%m-%d %H:%M:%S %z", &parts);
     }
@@ -171,6 +173,7 @@ void cli_view_ms(struct cli_text *text, int64_t time_ms, enum cli_time_style sty
                  int64_t now_ms) {
     switch (style) {
     case CLI_TIME_SHORT:
+    case CLI_TIME_SECOND:
     case CLI_TIME_CLOCK:
         view_calendar(text, time_ms, style);
         break;

@@ -34,11 +34,12 @@ bool cli_parse_time(const char *string, int64_t *ret_ms);
 void cli_view_duration(struct cli_text *text, int64_t duration_ms);
 
 enum cli_time_style {
-    CLI_TIME_SHORT, /* 2026-11-23 16:32, local */
-    CLI_TIME_LONG,  /* 2026-11-23 16:32:05 +0000 (in 4m12s), local */
-    CLI_TIME_CLOCK, /* 16:32:05, local */
-    CLI_TIME_IN,    /* in 4m12s; "now" when it is over */
-    CLI_TIME_AGO,   /* 4m12s ago */
+    CLI_TIME_SHORT,  /* 2026-11-23 16:32, local */
+    CLI_TIME_SECOND, /* 2026-11-23 16:32:05, local */
+    CLI_TIME_LONG,   /* 2026-11-23 16:32:05 +0000 (in 4m12s), local */
+    CLI_TIME_CLOCK,  /* 16:32:05, local */
+    CLI_TIME_IN,     /* in 4m12s; "now" when it is over */
+    CLI_TIME_AGO,    /* 4m12s ago */
 };
 
 /* A JSON time in a style; strings that are no time are shown as they are. */

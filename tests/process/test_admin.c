@@ -87,7 +87,8 @@ TEST_BOTH_LOOPS(admin, lists_have_the_fields_that_are_documented) {
     cr_assert_eq(answer_number(pools, "pools.0.counts.normal"), 2);
     struct answer *events = peer_must(peer, "json show events");
     assert_fields(answer_at(events, "events.0"), "an event",
-                  "seq time pool key from to class reason http_status vendor_code who");
+                  "seq time pool key from to class reason http_status vendor_code who uid pid user "
+                  "program to_key count");
     cr_assert_str_eq(answer_string(peer_must(peer, "json show info"), "loop"), b->loop);
 }
 

@@ -314,11 +314,32 @@ Test(cli_render, an_event_is_one_line) {
     expect_line("{\"type\":\"event\",\"time\":\"2026-11-23T12:01:02Z\",\"pool\":\"openai\","
                 "\"key\":\"key2\",\"kind\":\"status\",\"from\":\"normal\",\"to\":\"cooling\","
                 "\"class\":\"rate\",\"http_status\":429,\"who\":\"report uid=0\"}",
-                "12:01:02 openai/key2 normal → cooling  rate (429) by report uid=0");
+                "12:01:02 openai/key2 normal → cooling  rate (429), reported by uid=0");
     expect_line("{\"type\":\"event\",\"time\":\"2026-11-23T12:01:02Z\",\"pool\":\"openai\","
                 "\"key\":null,\"kind\":\"add pool\",\"from\":null}",
                 "12:01:02 openai add pool");
     expect_line("{\"type\":\"heartbeat\",\"seq\":9}", "");
+    expect_line(
+        "{\"type\":\"event\",\"time\":\"2026-11-23T12:01:02Z\",\"pool\":\"openai\","
+        "\"key\":\"team-1\",\"kind\":\"failover\",\"to_key\":\"team-2\",\"class\":\"quota\","
+        "\"count\":1,\"who\":\"report uid=4007007 "
+        "pid=9\",\"uid\":4007007,\"pid\":9,\"user\":\"ai\","
+        "\"program\":\"app-3\"}",
+        "12:01:02 openai/team-1 failover → team-2  quota, reported by app-3 (ai)");
+    expect_line(
+        "{\"type\":\"event\",\"time\":\"2026-11-23T12:01:02Z\",\"pool\":\"openai\","
+        "\"key\":\"team-1\",\"kind\":\"failover\",\"to_key\":null,\"class\":\"quota\","
+        "\"count\":4,\"who\":\"report uid=4007007 pid=9\",\"uid\":4007007,\"pid\":9,\"user\":null,"
+        "\"program\":null}",
+        "12:01:02 openai/team-1 failover → no key (4 times)  quota, reported by uid 4007007");
+    expect_line("{\"type\":\"event\",\"time\":\"2026-11-23T12:01:02Z\",\"pool\":\"\","
+                "\"key\":null,\"kind\":\"backup\",\"reason\":\"/b/1\",\"count\":1,"
+                "\"who\":\"uid=0 pid=9\",\"uid\":0,\"pid\":9,\"user\":null,\"program\":null}",
+                "12:01:02 – backup  /b/1 by root");
+    expect_line("{\"type\":\"event\",\"time\":\"2026-11-23T12:01:02Z\",\"pool\":\"p\","
+                "\"key\":\"k\",\"kind\":\"status\",\"from\":\"cooling\",\"to\":\"normal\","
+                "\"reason\":\"cooling over\",\"who\":\"broker\",\"uid\":null,\"pid\":null}",
+                "12:01:02 p/k cooling → normal  cooling over by broker");
     expect_line("{\"type\":\"gap\",\"from\":1,\"to\":5}", "(events 1 to 5 are not kept any more)");
 }
 
