@@ -256,8 +256,10 @@ void admin_committed(void *owner) {
 
 void admin_refused(void *owner, const char *problem) {
     struct reply *reply = owner;
-    refuse(&reply->refusal, REFUSED_UNAVAILABLE, "not-stored", "",
-           "nothing was changed: the change could not be stored (%s)", problem);
+    refuse(&reply->refusal, REFUSED_UNAVAILABLE, "not-stored", "", "%s (%s)",
+           reply->unrecorded ? reply->unrecorded
+                             : "nothing was changed: the change could not be stored",
+           problem);
     settle(reply);
 }
 
@@ -323,19 +325,44 @@ static json_t *errand_message(const struct errand *errand) {
                       : "a new master key is in place; backups made before need the old one");
 }
 
-void admin_errand(struct errand *errand) {
+static const char *errand_unrecorded(const struct errand *errand) {
+    if (errand->kind == ERRAND_BACKUP)
+        return "the backup is written, but the event that says so could not be stored";
+    return "the master key is rotated, but the event that says so could not be stored";
+}
+
+/* What it did is not undone if that can't be recorded, and the operator has to know both. */
+static void record_errand(struct server *server, const struct errand *errand, struct reply *reply) {
+    struct changeset set = { 0 };
+    struct cause cause = { .now = server->now, .actor = errand->actor };
+    bool backup = errand->kind == ERRAND_BACKUP;
+    struct event event = model_event(&cause, backup ? EVENT_BACKUP : EVENT_ROTATE, NULL, NULL);
+    snprintf(event.reason, sizeof event.reason, "%.*s", REASON_MAX - 1,
+             backup          ? errand->path
+             : errand->given ? "a new key was given and waits to be put in place"
+                             : "a new key is in place");
+    changeset_event(&set, &event);
+    reply->unrecorded = errand_unrecorded(errand);
+    server_stage(server, &set, reply);
+}
+
+void admin_errand(struct server *server, struct errand *errand) {
     struct reply *reply = errand->owner;
     reply->refusal = errand->refusal;
     if (errand->refusal.code)
-        log_warning("uid %u: %s: %s", errand->uid,
+        log_warning("uid %u: %s: %s", errand->actor.uid,
                     errand->kind == ERRAND_BACKUP ? "no backup" : "no other master key",
                     errand->refusal.message);
     else if (errand->kind == ERRAND_BACKUP)
-        log_info("uid %u made a backup: %s", errand->uid, errand->path);
+        log_info("uid %u made a backup: %s", errand->actor.uid, errand->path);
     else
-        log_info("uid %u has %s the master key", errand->uid,
+        log_info("uid %u has %s the master key", errand->actor.uid,
                  errand->given ? "begun to rotate" : "rotated");
-    reply->body = errand->refusal.code ? NULL : errand_message(errand);
+    if (errand->refusal.code) {
+        settle(reply);
+    } else {
+        reply->body = errand_message(errand);
+        record_errand(server, errand, reply);
+    }
     errand_free(errand);
-    settle(reply);
 }

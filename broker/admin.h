@@ -34,7 +34,8 @@ void admin_committed(void *owner);
 void admin_refused(void *owner, const char *problem); /* 503: nothing was changed */
 void admin_unpublished(void *owner); /* 503: stored, and published as soon as that can be done */
 void admin_events(struct event_query *query); /* frees the query */
-void admin_errand(struct errand *errand);     /* frees the errand */
+/* Frees the errand. One that was done is answered when that is recorded. */
+void admin_errand(struct server *server, struct errand *errand);
 
 /* ---- for sessions ---- */
 

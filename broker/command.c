@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "errand.h"
 #include "memory.h"
 #include "server.h"
 #include "session.h"
@@ -150,7 +151,8 @@ static const struct command COMMANDS[] = {
       .max_arguments = 1,
       .level = LEVEL_VIEW,
       .handler = command_export,
-      .help = "a pool as JSON; secrets are masked unless secrets=yes (an admin's right)" },
+      .help = "a pool as JSON; secrets are masked unless secrets=yes (an admin's right, and "
+              "recorded as an event)" },
     { .words = "import",
       .usage = "POOL [mode=create|merge|replace] [dry-run] [duplicate=allow] [if-revision=N]",
       .options = "mode duplicate if-revision",
@@ -287,6 +289,7 @@ static void answer(struct request *request, int refused) {
     reply->listing = request->listing;
     if (!refused && request->set.count) {
         reply->staged = true;
+        reply->unrecorded = request->unrecorded;
         server_stage(request->server, &request->set, reply);
     } else if (!refused && request->query) {
         reply->staged = true;
@@ -295,7 +298,7 @@ static void answer(struct request *request, int refused) {
     } else if (!refused && request->errand) {
         reply->staged = true;
         request->errand->owner = reply;
-        request->errand->uid = request->session->actor.uid;
+        errand_set_actor(request->errand, &request->session->actor);
         server_send_errand(request->server, request->errand);
     } else {
         reply->ready = true;

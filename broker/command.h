@@ -55,6 +55,7 @@ struct request {
     struct listing *listing;
     struct event_query *query; /* answered when the committer has looked */
     struct errand *errand;     /* answered when the committer has carried it out */
+    const char *unrecorded;    /* as a reply's (session.h): the changeset is a record */
     uint64_t opened_pool;      /* an outlet that must go if the command is refused after all */
 };
 

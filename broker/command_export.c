@@ -4,10 +4,12 @@
  */
 #include "command.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "keyconfig.h"
 #include "listing.h"
+#include "log.h"
 #include "rule_lines.h"
 #include "server.h"
 #include "session.h"
@@ -46,6 +48,16 @@ static json_t *export_whole(const struct server *server, uint64_t key_id) {
     return export_row(server, key_id, true);
 }
 
+/* Who took the secrets out is on the disk before they go. */
+static void record_export(struct request *request, const struct model_pool *pool) {
+    struct event event = model_event(&request->cause, EVENT_EXPORT, pool, NULL);
+    snprintf(event.reason, sizeof event.reason, "%u keys with their secrets", pool->count);
+    changeset_event(&request->set, &event);
+    request->unrecorded = "nothing was exported: that it was could not be stored";
+    log_info("uid %u exports pool %s with its secrets", request->session->actor.uid,
+             pool->record->name);
+}
+
 int command_export(struct request *request, struct refusal *refusal) {
     struct model_pool *pool;
     int refused = request_pool(request, &pool, refusal);
@@ -56,6 +68,11 @@ int command_export(struct request *request, struct refusal *refusal) {
     if (!refused && whole && request->session->level < LEVEL_CHANGE)
         refused = refuse(refusal, REFUSED_FORBIDDEN, "viewer", "secrets",
                          "a viewer is not shown secrets");
+    if (!refused && whole && !request->server->store_ok)
+        refused = refuse(refusal, REFUSED_UNAVAILABLE, "store-unavailable", "secrets",
+                         "secrets go out only when that can be recorded, and nothing can be stored "
+                         "now (%s)",
+                         request->server->store_problem);
     if (refused)
         return refused;
     const struct pool_record *record = pool->record;
@@ -73,5 +90,7 @@ int command_export(struct request *request, struct refusal *refusal) {
     for (uint32_t i = 0; i < pool->count; i++)
         listing_add(listing, pool->order[i]->record->id);
     request->listing = listing;
+    if (whole)
+        record_export(request, pool);
     return 0;
 }

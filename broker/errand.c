@@ -14,6 +14,14 @@ struct errand *errand_new(enum errand_kind kind) {
     return errand;
 }
 
+/* The connection may be gone before it is carried out. */
+void errand_set_actor(struct errand *errand, const struct actor *actor) {
+    errand->actor = *actor;
+    if (actor->names)
+        errand->names = *actor->names;
+    errand->actor.names = &errand->names;
+}
+
 struct errand *errand_free(struct errand *errand) {
     if (!errand)
         return NULL;

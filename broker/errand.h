@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "event.h"
 #include "refusal.h"
 #include "store.h"
 #include "vault.h"
@@ -17,8 +18,9 @@ enum errand_kind { ERRAND_BACKUP, ERRAND_ROTATE };
 
 struct errand {
     struct errand *next;
-    void *owner; /* who waits for it; the committer does not look */
-    uint32_t uid;
+    void *owner;        /* who waits for it; the committer does not look */
+    struct actor actor; /* who asked for it; its names are those below */
+    struct actor_names names;
     enum errand_kind kind;
     char *path;                           /* of a backup; owned */
     bool given;                           /* a rotation: an operator keeps the new key, this one */
@@ -30,6 +32,7 @@ struct errand {
 };
 
 struct errand *errand_new(enum errand_kind kind);
+void errand_set_actor(struct errand *errand, const struct actor *actor);
 struct errand *errand_free(struct errand *errand); /* NULL allowed; returns NULL */
 
 /* On the store thread. False: it has to be finished, by any thread. */

@@ -312,7 +312,7 @@ int64_t model_next_expiry(const struct model *model, struct model_pool *pool, in
 struct event model_event(const struct cause *cause, uint32_t kind, const struct model_pool *pool,
                          const struct model_key *key) {
     struct event event = { .time_ms = cause->now.wall_ms,
-                           .pool_id = pool->record->id,
+                           .pool_id = pool ? pool->record->id : 0,
                            .key_id = key ? key->record->id : 0,
                            .kind = kind,
                            .count = 1,
@@ -320,7 +320,8 @@ struct event model_event(const struct cause *cause, uint32_t kind, const struct 
     if (cause->actor.names)
         event.names = *cause->actor.names;
     event.actor.names = NULL; /* the connection may be gone before the event is shown */
-    model_copy_text(event.pool, sizeof event.pool, pool->record->name);
+    if (pool)
+        model_copy_text(event.pool, sizeof event.pool, pool->record->name);
     if (key)
         model_copy_text(event.key, sizeof event.key, key->record->name);
     return event;

@@ -329,6 +329,7 @@ uint32_t model_free_slot(const struct model_pool *pool); /* KB_BOARD_SLOTS_MAX =
 void model_schedule(struct model *model, struct model_key *key);
 /* Remember the key's expiry for model_next_expiry; once for every expiry that it gets. */
 void model_note_expiry(const struct model_key *key);
+/* `pool` NULL: it concerns the whole store. */
 struct event model_event(const struct cause *cause, uint32_t kind, const struct model_pool *pool,
                          const struct model_key *key);
 void model_bump_revision(struct model_pool *pool, struct changeset *set);

@@ -544,7 +544,7 @@ static void answer_errands(struct server *server) {
          errand = next) {
         next = errand->next;
         server->errands--;
-        admin_errand(errand);
+        admin_errand(server, errand);
     }
 }
 

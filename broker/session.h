@@ -40,6 +40,9 @@ struct reply {
     bool ready;
     bool staged; /* somebody else holds a pointer to it: admin_committed or admin_refused comes */
     bool watch;  /* after it, events follow for ever */
+    /* What is staged is only the record of something that was done, or that waits for the record:
+     * what to say if it can't be stored. NULL = a change. */
+    const char *unrecorded;
     struct refusal refusal;  /* code 0 = OK */
     json_t *body;            /* NULL = none */
     char *text;              /* a body that is text already (owned); instead of body */

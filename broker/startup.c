@@ -423,6 +423,9 @@ static void finish_commits(struct server *server) {
         server_flush(server);
         wait_for_committer(server);
     }
+    server_flush(server); /* the record of what they did */
+    while (server->committing)
+        wait_for_committer(server);
 }
 
 void server_shut_down(struct server *server) {

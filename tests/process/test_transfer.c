@@ -164,8 +164,8 @@ TEST_BOTH_LOOPS(transfer, a_dry_run_tells_the_difference_and_makes_none) {
                            "\"sk-test-fresh-0123456789\"}}]}";
     struct answer *dry = peer_must_with(peer, document, "json import main mode=replace dry-run");
     cr_assert(json_is_false(answer_at(dry, "applied")));
-    cr_assert_str_eq(export_of(peer, "main", "secrets=yes"), before);
     cr_assert_eq(last_event(peer), event);
+    cr_assert_str_eq(export_of(peer, "main", "secrets=yes"), before);
     struct answer *wet = peer_must_with(peer, document, "json import main mode=replace");
     cr_assert(json_equal(answer_at(dry, "changes"), answer_at(wet, "changes")),
               "the dry run said %s, then it was %s", dry->body, wet->body);
@@ -229,8 +229,8 @@ TEST_BOTH_LOOPS(transfer, a_bad_entry_in_the_middle_changes_nothing) {
         cr_assert_eq(peer_ask_with(peer, document, "import fresh")->code, 400);
         cr_assert_eq(peer_ask(peer, "show pool fresh")->code, 404, "%s", BAD[i]);
     }
-    cr_assert_str_eq(export_of(peer, "main", "secrets=yes"), before);
     cr_assert_eq(last_event(peer), event);
+    cr_assert_str_eq(export_of(peer, "main", "secrets=yes"), before);
     broker_restart(b);
     peer = peer_open(b);
     cr_assert_str_eq(export_of(peer, "main", "secrets=yes"), before);
