@@ -120,7 +120,6 @@ int command_disable_key(struct request *request, struct refusal *refusal);
 int command_delete_key(struct request *request, struct refusal *refusal);
 int command_move_key(struct request *request, struct refusal *refusal);
 int command_order_keys(struct request *request, struct refusal *refusal);
-enum { EXPORT_FORMAT = 1 }; /* of the document that export prints and import reads */
 int command_export(struct request *request, struct refusal *refusal);
 int command_import(struct request *request, struct refusal *refusal);
 int command_backup(struct request *request, struct refusal *refusal);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "import_document.h"
 #include "keyconfig.h"
 #include "listing.h"
 #include "log.h"

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "import_document.h"
 #include "keyconfig.h"
 #include "memory.h"
 #include "rule_lines.h"
@@ -17,27 +18,31 @@
 #include "session.h"
 #include "timetext.h"
 
-/* What may be done before reports are let in: some tens of microseconds each. */
-enum { KEYS_AT_A_TIME = 2, NAMES_AT_A_TIME = 64, BYTES_AT_A_TIME = 4 * 1024 };
+enum { KEYS_AT_A_TIME = 2 }; /* before a pause: some tens of microseconds each */
 
 enum import_mode { IMPORT_CREATE, IMPORT_MERGE, IMPORT_REPLACE };
 
 struct import {
     struct request *request;
     enum import_mode mode;
-    bool dry_run;
-    json_t *document;
-    const json_t *keys;
+    bool dry_run, twins_are_fine;
+    struct import_document document;
+    struct map names;       /* map_hash(name) → anything: those that the document uses */
+    struct map mine;        /* key id → model_key: the pool's keys that the document names */
+    size_t default_index;   /* in the document */
+    struct model_key **key; /* by the index in the document; NULL = not there yet */
+    bool *entered;          /* … and whether its secret is new to it */
     struct model_pool *pool;
     bool added_pool;
-    char *rules;        /* the document's, joined; NULL = none given */
-    struct map named;   /* key id → model_key: those that the document names */
-    struct map unnamed; /* the same: those that it adds without a name */
-    struct map entered; /* the same: those whose secret is new to them */
-    bool twins_are_fine;
+    char *rules;     /* the document's, joined; NULL = none given */
+    size_t masked;   /* keys that show masks in place of secrets */
     json_t *changes; /* lines */
     struct refusal *refusal;
 };
+
+static const struct pause *pause_of(const struct import *import) {
+    return &import->request->server->model->pause;
+}
 
 static void tell(struct import *import, const char *sign, const char *name, const char *what) {
     char *line =
@@ -53,46 +58,6 @@ static int refuse_import(struct import *import, const char *field, const char *m
 /* NULL if it is absent or no string. */
 static const char *text_of(const json_t *object, const char *name) {
     return json_string_value(json_object_get(object, name));
-}
-
-/* The payload on its way into the parser. */
-struct feed {
-    struct server *server;
-    const char *at;
-    size_t left;
-    size_t since; /* bytes since reports were let in */
-};
-
-static size_t feed_parser(void *buffer, size_t room, void *data) {
-    struct feed *feed = data;
-    size_t length = feed->left < room ? feed->left : room;
-    feed->since += length;
-    if (feed->since > BYTES_AT_A_TIME) {
-        feed->since = 0;
-        server_pause(feed->server);
-    }
-    memcpy(buffer, feed->at, length);
-    feed->at += length;
-    feed->left -= length;
-    return length;
-}
-
-static int read_document(struct import *import) {
-    json_error_t error;
-    struct feed feed = { .server = import->request->server,
-                         .at = import->request->payload,
-                         .left = import->request->payload_length };
-    import->document = json_load_callback(feed_parser, &feed, JSON_REJECT_DUPLICATES, &error);
-    if (!import->document)
-        return refuse(import->refusal, REFUSED_SYNTAX, "bad-json", "",
-                      "the payload is no JSON: line %d, column %d", error.line, error.column);
-    import->keys = json_object_get(import->document, "keys");
-    json_int_t format = json_integer_value(json_object_get(import->document, "format"));
-    if (!json_is_array(import->keys) || (format != 0 && format != EXPORT_FORMAT))
-        return refuse_import(import, "", "the payload is not what export prints");
-    if (import->mode != IMPORT_MERGE && !json_array_size(import->keys))
-        return refuse_import(import, "keys", "no keys: a pool has at least its default key");
-    return 0;
 }
 
 static int read_mode(struct import *import) {
@@ -116,79 +81,89 @@ static int read_mode(struct import *import) {
     return request_duplicate(import->request, &import->twins_are_fine, import->refusal);
 }
 
-/* Where export shows a secret, it shows nothing but this (of an api_key a little more). */
-static const char MASK[] = "\xe2\x80\xa6";
+/* ---- what the document says, before anything is changed ---- */
 
-static bool is_masked(const json_t *value) {
-    const char *text = json_string_value(value), *name;
-    json_t *item;
-    for (size_t i = 0; i < json_array_size(value); i++)
-        if (is_masked(json_array_get(value, i)))
-            return true;
-    if (json_is_object(value))
-        json_object_foreach((json_t *)(uintptr_t)value, name, item) {
-            if (is_masked(item))
-                return true;
-        }
-    /* cppcheck-suppress missingReturn ; it takes jansson's loop for a function */
-    return text && strcmp(text, MASK) == 0;
+static int check_mask(struct import *import, const struct model_key *key, const json_t *config) {
+    const char *shown = json_string_value(json_object_get(config, "api_key"));
+    char *mask = NULL;
+    if (key && shown && strstr(shown, "\xe2\x80\xa6")) {
+        json_t *own = keyconfig_masked(key->record->config, key->pool->vendor);
+        mask = mem_strdup(json_string_value(json_object_get(own, "api_key")));
+        json_decref(own);
+    }
+    bool other = key ? mask && strcmp(mask, shown) != 0 : keyconfig_has_masks(config);
+    free(mask);
+    if (!other)
+        return 0;
+    return refuse(import->refusal, REFUSED_RULE, "masked-secret", "keys",
+                  "the document shows only a mask of a secret that %s not have: make it with "
+                  "export POOL secrets=yes",
+                  key ? "the pool's key does" : "the pool does");
 }
 
-/* Leave out what export masked, so that it stays what it is. */
-static void drop_masked(json_t *config) {
-    const char *name, *secret = text_of(config, "api_key");
-    json_t *value;
-    void *next;
-    if (secret && strstr(secret, MASK))
-        json_object_del(config, "api_key");
-    json_object_foreach_safe(config, next, name, value) {
-        if (json_is_object(value))
-            drop_masked(value);
-        else if (is_masked(value))
-            json_object_del(config, name);
-    }
+static int survey_key(struct import *import, size_t index) {
+    json_t *object = import_document_key(&import->document, index, import->refusal);
+    if (!object)
+        return import->refusal->code;
+    int refused = 0;
+    const char *name = text_of(object, "name");
+    struct model_key *key = NULL;
+    if (name && import->pool)
+        key = model_find_key(import->request->server->model, import->pool, name);
+    if (name && (map_get(&import->names, map_hash(name)) ||
+                 (key && map_get(&import->mine, key->record->id))))
+        refused = refuse(import->refusal, REFUSED_SYNTAX, "duplicate-key", "keys",
+                         "the document names %.100s twice", name);
+    if (!refused)
+        refused = check_mask(import, key, json_object_get(object, "config"));
+    if (name)
+        map_set(&import->names, map_hash(name), import);
+    if (key)
+        map_set(&import->mine, key->record->id, key);
+    import->key[index] = key;
+    import->masked += keyconfig_has_masks(json_object_get(object, "config"));
+    if (json_is_true(json_object_get(object, "default")) &&
+        import->default_index == import->document.count)
+        import->default_index = index;
+    json_decref(object);
+    return refused;
 }
 
-static int check_types(struct import *import, const json_t *object) {
-    static const char *const TEXTS[] = { "name", "account", "note", "expires_at" };
-    static const char *const SWITCHES[] = { "disabled", "default" };
-    for (size_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++) {
-        const json_t *value = json_object_get(object, TEXTS[i]);
-        if (value && !json_is_string(value) && !json_is_null(value))
-            return refuse_import(import, TEXTS[i], "a text or a time is a JSON string");
+static int survey(struct import *import) {
+    int refused = 0;
+    size_t count = import->document.count;
+    import->default_index = count;
+    import->key = mem_resize(NULL, count + 1, sizeof(struct model_key *));
+    memset(import->key, 0, (count + 1) * sizeof(struct model_key *));
+    import->entered = mem_alloc(count + 1);
+    for (size_t i = 0; i < count && !refused; i++) {
+        if (i % KEYS_AT_A_TIME == 0)
+            pause_take(pause_of(import));
+        refused = survey_key(import, i);
     }
-    for (size_t i = 0; i < sizeof SWITCHES / sizeof *SWITCHES; i++) {
-        const json_t *value = json_object_get(object, SWITCHES[i]);
-        if (value && !json_is_boolean(value))
-            return refuse_import(import, SWITCHES[i], "disabled and default are true or false");
-    }
-    const json_t *weight = json_object_get(object, "weight");
-    json_int_t number = json_integer_value(weight);
-    if (weight && (!json_is_integer(weight) || number < 1 || number > WEIGHT_MAX))
-        return refuse_import(import, "weight", "a weight is a whole number from 1 to 1000");
-    return 0;
+    if (import->default_index == count)
+        import->default_index = 0;
+    return refused;
 }
 
-/* A key's object as a spec; config is borrowed from the document. */
+/* ---- keys ---- */
+
+/* A key's object as a spec, which borrows from it. */
 static int key_spec(struct import *import, const json_t *object, struct key_spec *spec) {
     *spec = (struct key_spec){ .name = text_of(object, "name"),
                                .account = text_of(object, "account"),
                                .note = text_of(object, "note"),
                                .config = json_object_get(object, "config"),
+                               .taken = &import->names,
                                .past_expiry_is_fine = true,
                                .twin_is_fine = true }; /* judged when all are there */
-    if (!json_is_object(object) || !json_is_object(spec->config))
-        return refuse_import(import, "keys", "every key is an object with a config object");
-    int refused = check_types(import, object);
-    if (refused)
-        return refused;
     const json_t *expires = json_object_get(object, "expires_at");
     const char *time = json_string_value(expires);
     if (time && !timetext_parse(time, import->request->cause.now.wall_ms, &spec->expires_at_ms))
         return refuse_import(import, "expires_at", "expires_at: an RFC 3339 time or null");
     spec->has_expires = expires != NULL;
     spec->weight = (uint32_t)json_integer_value(json_object_get(object, "weight"));
-    drop_masked(spec->config);
+    keyconfig_drop_masks(spec->config);
     return 0;
 }
 
@@ -207,15 +182,16 @@ static int set_disabled(struct import *import, struct model_key *key, const json
                                    import->refusal);
 }
 
-static int import_new_key(struct import *import, struct key_spec *spec, const json_t *object) {
+static int import_new_key(struct import *import, size_t index, struct key_spec *spec,
+                          const json_t *object) {
     struct request *request = import->request;
     int refused = model_add_key(request->server->model, &request->cause, import->pool, spec,
                                 &request->set, import->refusal);
     if (refused)
         return refused;
     struct model_key *key = import->pool->order[import->pool->count - 1];
-    map_set(spec->name ? &import->named : &import->unnamed, key->record->id, key);
-    map_set(&import->entered, key->record->id, key);
+    import->key[index] = key;
+    import->entered[index] = true;
     tell(import, "+", key->record->name, "");
     return set_disabled(import, key, object);
 }
@@ -259,55 +235,77 @@ static bool reduce(const struct model_key *key, struct key_spec *spec, char what
     return length > 0;
 }
 
-static bool is_documents(const struct import *import, const struct model_key *key) {
-    return map_get(&import->named, key->record->id) || map_get(&import->unnamed, key->record->id);
-}
-
-static int import_key(struct import *import, const json_t *object) {
+static int import_known_key(struct import *import, size_t index, struct key_spec *spec,
+                            const json_t *object) {
     struct request *request = import->request;
-    struct key_spec spec;
-    int refused = key_spec(import, object, &spec);
-    if (refused)
-        return refused;
-    struct model_key *key =
-        spec.name ? model_find_key(request->server->model, import->pool, spec.name) : NULL;
-    if (!key)
-        return import_new_key(import, &spec, object);
-    if (is_documents(import, key))
-        return refuse(import->refusal, REFUSED_SYNTAX, "duplicate-key", "keys",
-                      "the document names %.100s twice", spec.name);
-    map_set(&import->named, key->record->id, key);
+    struct model_key *key = import->key[index];
     uint64_t secret = key->digest;
     char what[REASON_MAX];
-    if (reduce(key, &spec, what)) {
+    int refused = 0;
+    if (reduce(key, spec, what)) {
         tell(import, "~", key->record->name, what);
-        refused = model_set_key(request->server->model, &request->cause, key, &spec, &request->set,
+        refused = model_set_key(request->server->model, &request->cause, key, spec, &request->set,
                                 import->refusal);
     }
-    if (key->digest != secret)
-        map_set(&import->entered, key->record->id, key);
+    import->entered[index] = key->digest != secret;
     return refused ? refused : set_disabled(import, key, object);
 }
 
-static const json_t *default_key_of(const struct import *import) {
-    for (size_t i = 0; i < json_array_size(import->keys); i++)
-        if (json_is_true(json_object_get(json_array_get(import->keys, i), "default")))
-            return json_array_get(import->keys, i);
-    return json_array_get(import->keys, 0);
+static int import_key(struct import *import, size_t index) {
+    struct key_spec spec;
+    json_t *object = import_document_key(&import->document, index, import->refusal);
+    if (!object)
+        return import->refusal->code;
+    int refused = key_spec(import, object, &spec);
+    if (!refused && import->added_pool && index == import->default_index) {
+        refused = set_disabled(import, import->key[index], object); /* came with the pool */
+    } else if (!refused) {
+        refused = import->key[index] ? import_known_key(import, index, &spec, object)
+                                     : import_new_key(import, index, &spec, object);
+    }
+    json_decref(object);
+    return refused;
 }
+
+/* ---- the pool ---- */
 
 /* The document's rules as a pool keeps them; whether they are rules is judged with the rest. */
 static int read_rules(struct import *import) {
-    const json_t *rules = json_object_get(json_object_get(import->document, "pool"), "rules");
+    const json_t *rules = json_object_get(import->document.settings, "rules");
     if (!rules || json_is_null(rules))
         return 0;
     import->rules = rule_lines_from_json(rules);
     return import->rules ? 0 : refuse_import(import, "rules", "rules: an array of rule lines");
 }
 
+/* With the document's default key. */
+static int add_pool(struct import *import, const struct pool_spec *spec) {
+    struct request *request = import->request;
+    struct key_spec key;
+    size_t index = import->default_index;
+    json_t *object = import_document_key(&import->document, index, import->refusal);
+    if (!object)
+        return import->refusal->code;
+    int refused = key_spec(import, object, &key);
+    if (!refused)
+        refused = model_add_pool(request->server->model, &request->cause, spec, &key, &request->set,
+                                 import->refusal);
+    json_decref(object);
+    if (refused)
+        return refused;
+    import->pool = model_find_pool(request->server->model, spec->name);
+    assert(import->pool);
+    import->added_pool = true;
+    import->key[index] = import->pool->order[0];
+    import->entered[index] = true;
+    tell(import, "+ pool", spec->name, spec->vendor);
+    tell(import, "+", import->pool->order[0]->record->name, "default key");
+    return 0;
+}
+
 static int import_new_pool(struct import *import) {
     struct request *request = import->request;
-    const json_t *settings = json_object_get(import->document, "pool");
+    const json_t *settings = import->document.settings;
     const char *strategy = text_of(settings, "strategy"), *vendor = text_of(settings, "vendor");
     if (!strategy)
         strategy = "priority";
@@ -324,24 +322,11 @@ static int import_new_pool(struct import *import) {
         return refuse_import(import, "pool", "a new pool needs pool.vendor");
     if (!spec.strategy || (json_object_get(settings, "strategy") && !text_of(settings, "strategy")))
         return refuse_import(import, "strategy", "strategy: priority or spread");
-    struct key_spec key;
-    const json_t *first = default_key_of(import);
-    if (!first)
+    if (!import->document.count)
         return refuse_import(import, "keys", "no keys: a pool has at least its default key");
-    int refused = key_spec(import, first, &key);
-    if (!refused)
-        refused = model_add_pool(request->server->model, &request->cause, &spec, &key,
-                                 &request->set, import->refusal);
+    int refused = add_pool(import, &spec);
     if (refused)
         return refused;
-    import->pool = model_find_pool(request->server->model, spec.name);
-    assert(import->pool);
-    import->added_pool = true;
-    if (key.name)
-        map_set(&import->named, import->pool->order[0]->record->id, import->pool->order[0]);
-    map_set(&import->entered, import->pool->order[0]->record->id, import->pool->order[0]);
-    tell(import, "+ pool", spec.name, vendor);
-    tell(import, "+", import->pool->order[0]->record->name, "default key");
     if (import->dry_run)
         return 0;
     refused = server_open_outlet(request->server, import->pool, import->refusal);
@@ -350,40 +335,45 @@ static int import_new_pool(struct import *import) {
     return refused;
 }
 
-/* replace: what the document does not have goes, except the default key, and the order is the
- * document's. */
-static int import_rest(struct import *import) {
+/* replace: what the document does not have goes, except the default key. */
+static int delete_others(struct import *import) {
     struct request *request = import->request;
     struct model_pool *pool = import->pool;
     int refused = 0;
     model_loosen(pool);
     for (uint32_t i = pool->count; i-- > 0 && !refused;) { /* the last one fills a gap */
-        pause_at(&request->server->model->pause, i);
+        pause_at(pause_of(import), i);
         struct model_key *key = pool->order[i];
-        if (model_is_default(key) || is_documents(import, key))
+        if (model_is_default(key) || map_get(&import->mine, key->record->id))
             continue;
         tell(import, "-", key->record->name, "");
         refused = model_delete_key(request->server->model, &request->cause, key, &request->set,
                                    import->refusal);
     }
     model_tidy(request->server->model, pool);
+    return refused;
+}
+
+/* The order is the document's; what it does not have stands behind. */
+static int take_order(struct import *import) {
+    struct request *request = import->request;
+    struct model_pool *pool = import->pool;
     struct model_key **order = mem_resize(NULL, pool->count, sizeof(struct model_key *));
+    struct map placed = { 0 };
     uint32_t count = 0;
-    for (size_t i = 0; i < json_array_size(import->keys) && !refused; i++) {
-        if (i % NAMES_AT_A_TIME == 0)
-            server_pause(request->server);
-        const char *name = text_of(json_array_get(import->keys, i), "name");
-        struct model_key *key = name ? model_find_key(request->server->model, pool, name) : NULL;
-        if (key && count < pool->count)
-            order[count++] = key;
+    for (size_t i = 0; i < import->document.count; i++) {
+        pause_at(pause_of(import), i);
+        order[count++] = import->key[i];
+        map_set(&placed, import->key[i]->record->id, import->key[i]);
     }
-    /* What has no name in the document stands behind, in the order that it has. */
-    for (uint32_t i = 0; i < pool->count && count < pool->count; i++)
-        if (!map_get(&import->named, pool->order[i]->record->id))
+    for (uint32_t i = 0; i < pool->count; i++) {
+        pause_at(pause_of(import), i);
+        if (!map_get(&placed, pool->order[i]->record->id))
             order[count++] = pool->order[i];
+    }
+    map_deinit(&placed);
     size_t before = request->set.count;
-    if (!refused)
-        refused = model_order_keys(request->server->model, &request->cause, pool, order, count,
+    int refused = model_order_keys(request->server->model, &request->cause, pool, order, count,
                                    &request->set, import->refusal);
     if (!refused && request->set.count > before)
         tell(import, "~", "order", "");
@@ -411,7 +401,7 @@ static bool same_address(const char *text, const char *now) {
 /* A pool that is there takes the document's settings, where it has any. */
 static int import_settings(struct import *import) {
     struct request *request = import->request;
-    const json_t *settings = json_object_get(import->document, "pool");
+    const json_t *settings = import->document.settings;
     assert(import->pool);
     const struct pool_record *record = import->pool->record;
     struct pool_spec spec = { 0 };
@@ -448,12 +438,14 @@ static int import_settings(struct import *import) {
     return refused;
 }
 
+/* ---- all of it ---- */
+
 /* Judged by what the pool is in the end: a document may give one key's secret to another. */
 static int check_twins(struct import *import) {
-    size_t i = 0;
-    for (const struct model_key *key; (key = map_next(&import->entered, &i));) {
-        const struct model_key *twin = model_twin(key);
-        if (twin)
+    for (size_t i = 0; i < import->document.count; i++) {
+        pause_at(pause_of(import), i);
+        const struct model_key *key = import->key[i], *twin = model_twin(key);
+        if (import->entered[i] && twin)
             return refuse(import->refusal, REFUSED_RULE, "duplicate-secret", "keys",
                           "%.80s and %.80s would have the same API key, and where one fails so "
                           "does the other; duplicate=allow takes it nevertheless",
@@ -462,74 +454,88 @@ static int check_twins(struct import *import) {
     return 0;
 }
 
-static int carry_out(struct import *import) {
+/* The pool as the document has it, but for its keys. */
+static int prepare_pool(struct import *import) {
     struct request *request = import->request;
-    import->pool = model_find_pool(request->server->model, request->arguments[0]);
-    int refused = 0;
-    if (import->pool && import->mode == IMPORT_CREATE)
-        refused = refuse(import->refusal, REFUSED_RULE, "pool-exists", "POOL",
-                         "there is a pool %.48s already: mode=merge or mode=replace",
-                         request->arguments[0]);
-    else if (import->pool)
-        refused = request_pool(request, &import->pool, import->refusal); /* its revision */
-    else
-        refused = import_new_pool(import);
-    if (!refused && !import->added_pool)
+    if (!import->pool)
+        return import_new_pool(import);
+    if (import->mode == IMPORT_CREATE)
+        return refuse(import->refusal, REFUSED_RULE, "pool-exists", "POOL",
+                      "there is a pool %.48s already: mode=merge or mode=replace",
+                      request->arguments[0]);
+    int refused = request_pool(request, &import->pool, import->refusal); /* its revision */
+    if (!refused)
         refused = import_settings(import);
+    if (!refused && import->mode == IMPORT_REPLACE)
+        refused = delete_others(import);
+    return refused;
+}
+
+static int carry_out(struct import *import) {
+    int refused = prepare_pool(import);
     assert(refused || import->pool);
-    const json_t *done = import->added_pool ? default_key_of(import) : NULL;
-    for (size_t i = 0; i < json_array_size(import->keys) && !refused; i++) {
-        const json_t *object = json_array_get(import->keys, i);
+    for (size_t i = 0; i < import->document.count && !refused; i++) {
         if (i % KEYS_AT_A_TIME == 0)
-            server_pause(request->server);
-        refused = object == done ? set_disabled(import, import->pool->order[0], object)
-                                 : import_key(import, object);
+            pause_take(pause_of(import));
+        refused = import_key(import, i);
     }
     if (!refused && (import->mode == IMPORT_REPLACE || import->added_pool))
-        refused = import_rest(import);
+        refused = take_order(import);
     if (!refused && !import->twins_are_fine)
         refused = check_twins(import);
     return refused;
 }
 
-/* Ten thousand objects take milliseconds to free, too. */
-static void free_document(struct import *import) {
-    for (size_t i = json_array_size(import->keys); i-- > 0;) {
-        if (i % NAMES_AT_A_TIME == 0)
-            server_pause(import->request->server);
-        json_array_remove((json_t *)(uintptr_t)import->keys, i);
-    }
-    json_decref(import->document);
+static int read_document(struct import *import) {
+    struct request *request = import->request;
+    struct json_part text = { request->payload, request->payload_length };
+    int refused = import_document_read(&import->document, text, pause_of(import), import->refusal);
+    if (!refused && import->mode != IMPORT_MERGE && !import->document.count)
+        refused = refuse_import(import, "keys", "no keys: a pool has at least its default key");
+    if (!refused)
+        refused = read_rules(import);
+    return refused;
+}
+
+static json_t *report(const struct import *import) {
+    const struct request *request = import->request;
+    size_t count = json_array_size(import->changes);
+    const char *masked =
+        import->masked ? "; the document's secrets are masked: the keys keep what they have" : "";
+    json_t *body =
+        request_message("%s: %zu change%s %s%s", request->arguments[0], count,
+                        count == 1 ? "" : "s", import->dry_run ? "would be made" : "made", masked);
+    json_object_set(body, "changes", import->changes);
+    json_object_set_new(body, "applied", json_boolean(!import->dry_run));
+    json_object_set_new(body, "masked", json_integer((json_int_t)import->masked));
+    json_object_set_new(body, "revision", json_integer((json_int_t)import->pool->record->revision));
+    return body;
 }
 
 int command_import(struct request *request, struct refusal *refusal) {
-    struct import import = { .request = request, .refusal = refusal, .changes = json_array() };
+    struct import import = { .request = request,
+                             .refusal = refusal,
+                             .pool = model_find_pool(request->server->model, request->arguments[0]),
+                             .changes = json_array() };
     int refused = read_mode(&import);
     if (!refused)
         refused = read_document(&import);
     if (!refused)
-        refused = read_rules(&import);
+        refused = survey(&import);
     if (!refused)
         refused = carry_out(&import);
-    uint64_t revision = import.pool && !refused ? import.pool->record->revision : 0;
+    if (!refused)
+        request->body = report(&import);
     if (refused || import.dry_run) {
         model_undo(request->server->model, &request->set);
         changeset_deinit(&request->set);
     }
-    if (!refused) {
-        size_t count = json_array_size(import.changes);
-        request->body =
-            request_message("%s: %zu change%s%s", request->arguments[0], count,
-                            count == 1 ? "" : "s", import.dry_run ? " would be made" : " made");
-        json_object_set(request->body, "changes", import.changes);
-        json_object_set_new(request->body, "applied", json_boolean(!import.dry_run));
-        json_object_set_new(request->body, "revision", json_integer((json_int_t)revision));
-    }
-    map_deinit(&import.named);
-    map_deinit(&import.unnamed);
-    map_deinit(&import.entered);
+    map_deinit(&import.names);
+    map_deinit(&import.mine);
+    free(import.key);
+    free(import.entered);
     free(import.rules);
     json_decref(import.changes);
-    free_document(&import);
+    import_document_deinit(&import.document);
     return refused;
 }

@@ -96,11 +96,16 @@ static int check_expiry(const struct key_spec *spec, const struct cause *cause,
                   "that time has passed already");
 }
 
+static bool is_taken(const struct model_pool *pool, const struct key_spec *spec, const char *name) {
+    uint64_t hash = map_hash(name);
+    return map_get(&pool->names, hash) || (spec->taken && map_get(spec->taken, hash));
+}
+
 /* The lowest key<N> that is free, counting up from the highest ever given here. */
-static void name_key(struct model_pool *pool, char name[32]) {
+static void name_key(struct model_pool *pool, const struct key_spec *spec, char name[32]) {
     do
         snprintf(name, 32, "key%llu", (unsigned long long)++pool->keys_named);
-    while (map_get(&pool->names, map_hash(name)));
+    while (is_taken(pool, spec, name));
 }
 
 /* A secret that is new to the key. `owner` NULL = the key is new. */
@@ -145,7 +150,7 @@ static struct key_record *new_record(struct model *model, const struct cause *ca
                                      uint32_t slot, const char *config) {
     char generated[32];
     if (!spec->name)
-        name_key(pool, generated);
+        name_key(pool, spec, generated);
     struct key_record *record = key_record_new();
     record->id = model->next_id++;
     record->pool_id = pool->record->id;

@@ -405,6 +405,49 @@ json_t *keyconfig_masked(const char *config_text, const struct vendor *vendor) {
     return masked;
 }
 
+/* An api_key shows a little more than the mask alone. */
+static bool is_mask(const json_t *value, bool api_key) {
+    const char *text = json_string_value(value);
+    return text && (strcmp(text, "…") == 0 || (api_key && strstr(text, "…")));
+}
+
+static bool has_masks(const json_t *value) {
+    const char *name;
+    json_t *item;
+    for (size_t i = 0; i < json_array_size(value); i++)
+        if (has_masks(json_array_get(value, i)))
+            return true;
+    if (json_is_object(value))
+        json_object_foreach((json_t *)(uintptr_t)value, name, item) {
+            if (has_masks(item))
+                return true;
+        }
+    /* cppcheck-suppress missingReturn ; it takes jansson's loop for a function */
+    return is_mask(value, false);
+}
+
+bool keyconfig_has_masks(const json_t *config) {
+    return is_mask(json_object_get(config, "api_key"), true) || has_masks(config);
+}
+
+static void drop_masks(json_t *object) {
+    const char *name;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(object, next, name, value) {
+        if (json_is_object(value))
+            drop_masks(value);
+        else if (has_masks(value))
+            json_object_del(object, name);
+    }
+}
+
+void keyconfig_drop_masks(json_t *config) {
+    if (is_mask(json_object_get(config, "api_key"), true))
+        json_object_del(config, "api_key");
+    drop_masks(config);
+}
+
 /* ---- what workers are handed ---- */
 
 /* `format` with its one %s replaced; by hand, so that nothing but the result ever holds the key. */

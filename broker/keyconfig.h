@@ -5,6 +5,7 @@
 #ifndef BROKER_KEYCONFIG_H
 #define BROKER_KEYCONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <jansson.h>
@@ -42,6 +43,11 @@ char *keyconfig_text(const json_t *config);
  * authorization or cookie becomes "…", and so does one that looks like an API key.
  */
 json_t *keyconfig_masked(const char *config_text, const struct vendor *vendor);
+
+/* Does `config` hold what a masked copy shows in place of a secret? */
+bool keyconfig_has_masks(const json_t *config);
+/* Leave out what is masked, so that a merge keeps what it stood for. */
+void keyconfig_drop_masks(json_t *config);
 
 /* What a worker is handed, derived from config, pool and vendor. Strings are the caller's:
  * keyconfig_handout_deinit wipes and frees them. */

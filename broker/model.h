@@ -187,6 +187,7 @@ struct key_spec {
     json_t *config;           /* borrowed, may be rewritten; NULL = not given */
     bool replace_config;      /* else merge */
     bool twin_is_fine;        /* another key of the pool may have the same secret */
+    const struct map *taken;  /* map_hash(name) of names that a key<N> may not have; NULL = none */
 };
 
 struct pool_spec {

@@ -127,8 +127,17 @@ int request_key(struct request *request, struct model_pool **ret_pool, struct mo
 }
 
 int request_config(const struct request *request, json_t **ret_config, struct refusal *refusal) {
-    *ret_config = keyconfig_parse_payload(request->payload, request->payload_length, refusal);
-    return *ret_config ? 0 : refusal->code;
+    json_t *config = keyconfig_parse_payload(request->payload, request->payload_length, refusal);
+    if (!config)
+        return refusal->code;
+    if (keyconfig_has_masks(config)) {
+        json_decref(config);
+        return refuse(refusal, REFUSED_SYNTAX, "masked-secret", "payload",
+                      "the payload shows a mask where a secret was: give the secret, or leave it "
+                      "out where it shall stay");
+    }
+    *ret_config = config;
+    return 0;
 }
 
 json_t *request_message(const char *format, ...) {

@@ -3,8 +3,8 @@
  * whether reports come in meanwhile, whether the commit fails), then the document.
  *
  * Checked: what was imported, if every key has a name there, can be imported again and then changes
- * nothing, and so can what is exported then; a dry run and a failed commit leave no trace; model,
- * boards and committer agree.
+ * nothing, and so can what is exported then; a dry run and a failed commit leave no trace, down to
+ * the numbers that they drew; model, boards and committer agree.
  */
 #include "rig.h"
 
@@ -56,7 +56,7 @@ static void import_export(const char *pool) {
 static bool names_every_key(const void *document, size_t length) {
     json_t *parsed = json_loadb(document, length, JSON_REJECT_DUPLICATES, NULL);
     const json_t *keys = json_object_get(parsed, "keys");
-    bool named = true;
+    bool named = parsed != NULL;
     for (size_t i = 0; i < json_array_size(keys); i++)
         named &= json_is_string(json_object_get(json_array_get(keys, i), "name"));
     json_decref(parsed);

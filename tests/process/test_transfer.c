@@ -112,6 +112,73 @@ TEST_BOTH_LOOPS(transfer, a_key_without_a_name_gets_one_and_stays) {
     cr_assert_not_null(strstr(answer->body, "first"));
 }
 
+/* Such a key got the name of another of the document, which then changed it: one secret was gone.
+ */
+TEST_BOTH_LOOPS(transfer, a_key_without_a_name_gets_one_that_the_document_does_not_use) {
+    static const char document[] =
+        "{\"pool\":{\"vendor\":\"openai\"},\"keys\":["
+        "{\"config\":{\"api_key\":\"sk-test-a-0123456789\"}},"
+        "{\"name\":\"key1\",\"config\":{\"api_key\":\"sk-test-b-0123456789\"}},"
+        "{\"config\":{\"api_key\":\"sk-test-c-0123456789\"}},"
+        "{\"name\":\"key3\",\"config\":{\"api_key\":\"sk-test-d-0123456789\"}}]}";
+    struct peer *peer = start(b);
+    peer_must_with(peer, document, "import fresh");
+    const char *text = export_of(peer, "fresh", "secrets=yes");
+    const char *at = text;
+    for (const char *letter = "abcd"; *letter; letter++) {
+        at = strstr(at, scene_text("sk-test-%c-0123456789", *letter));
+        cr_assert_not_null(at, "every secret is there, in the document's order: %s", text);
+    }
+    peer_must_with(peer, document, "import fresh mode=replace duplicate=allow");
+}
+
+TEST_BOTH_LOOPS(transfer, a_dry_run_or_a_refusal_draws_no_numbers) {
+    static const char one[] = "{\"keys\":[{\"config\":{\"api_key\":\"sk-test-a-0123456789\"}}]}";
+    static const char two[] = "{\"pool\":{\"vendor\":\"openai\"},\"keys\":["
+                              "{\"config\":{\"api_key\":\"sk-test-a-0123456789\"}},"
+                              "{\"config\":{\"api_key\":\"'\"}}]}";
+    struct peer *peer = start(b);
+    for (unsigned i = 0; i < 3; i++) {
+        peer_must_with(peer, one, "import main mode=merge dry-run");
+        cr_assert_eq(peer_ask_with(peer, two, "import main mode=merge")->code, 400);
+        cr_assert_eq(peer_ask_with(peer, two, "import fresh")->code, 400);
+    }
+    long long newest = 0;
+    struct answer *keys = peer_must(peer, "json show keys main");
+    for (size_t i = 0; i < json_array_size(answer_at(keys, "keys")); i++) {
+        long long id = answer_number(keys, scene_text("keys.%zu.id", i));
+        newest = id > newest ? id : newest;
+    }
+    peer_must_with(peer, one, "import main mode=merge");
+    cr_assert_eq(json_integer_value(json_object_get(
+                     answer_key(peer_must(peer, "json show keys main"), "key5"), "id")),
+                 newest + 1);
+}
+
+TEST_BOTH_LOOPS(transfer, a_masked_document_says_so_and_never_passes_for_secrets) {
+    struct peer *peer = start(b);
+    const char *masked = export_of(peer, "main", "");
+    struct answer *answer = peer_must_with(peer, masked, "json import main mode=replace");
+    cr_assert_eq(answer_number(answer, "masked"), 4);
+    cr_assert_not_null(strstr(answer->body, "masked"), "%s", answer->body);
+    cr_assert_eq(answer_number(peer_must_with(peer, export_of(peer, "main", "secrets=yes"),
+                                              "json import main mode=replace"),
+                               "masked"),
+                 0);
+    answer = peer_ask_with(peer, masked, "import copy");
+    cr_assert_eq(answer->code, 409);
+    cr_assert_not_null(strstr(answer->message, "secrets=yes"), "%s", answer->message);
+    peer_must_with(peer, "sk-test-another-secret-0123456789", "set key main key2 config=merge");
+    answer = peer_ask_with(peer, masked, "import main mode=merge");
+    cr_assert_eq(answer->code, 409, "it is not the mask of what is there: %s", answer->status);
+    cr_assert_not_null(strstr(answer->message, "secrets=yes"), "%s", answer->message);
+    cr_assert_eq(peer_ask_with(peer, "{\"client_secret\":\"\xe2\x80\xa6\"}",
+                               "set key main key3 config=merge")
+                     ->code,
+                 400);
+    cr_assert_not_null(strstr(export_of(peer, "main", "secrets=yes"), "hidden-thing-1234567"));
+}
+
 TEST_BOTH_LOOPS(transfer, an_export_shows_secrets_only_when_told) {
     struct peer *peer = start(b);
     const char *text = export_of(peer, "main", "");
@@ -276,6 +343,39 @@ TEST_BOTH_LOOPS(transfer, an_unfit_document_is_refused_with_its_reason) {
         "import fresh");
     cr_assert_eq(vendor->code, 404);
     peer_must(peer, "show pools");
+}
+
+/* A tree of them would take a hundred times their bytes. */
+TEST_BOTH_LOOPS(transfer, a_document_of_countless_parts_costs_no_memory) {
+    enum { BYTES = 20 << 20 };
+    static const struct {
+        const char *head, *part, *tail;
+        int code;
+    } CASES[] = {
+        { "{\"keys\":[", "[],", "[]]}", 400 },
+        { "{\"keys\":[", "{},", "{}]}", 409 },
+        { "{\"keys\":[{\"config\":{\"a\":[", "[],", "[]]}}]}", 413 },
+        { "{\"pool\":[", "{},", "{}],\"keys\":[]}", 413 },
+        { "{", "\"a\":[],", "\"keys\":[]}", 400 },
+        { "{\"keys\":", "[", "", 400 },
+        { "", "{\"keys\":", "", 400 },
+    };
+    struct peer *peer = start(b);
+    const char *before = export_of(peer, "main", "secrets=yes");
+    char *text = malloc(BYTES + 100);
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        size_t length = strlen(CASES[i].part);
+        char *at = stpcpy(text, CASES[i].head);
+        for (; at - text < BYTES; at += length)
+            memcpy(at, CASES[i].part, length);
+        strcpy(at, CASES[i].tail);
+        struct answer *refused = peer_ask_with(peer, text, "import main mode=merge");
+        cr_assert_eq(refused->code, CASES[i].code, "%zu: %s", i, refused->status);
+        if (!scene_sanitized())
+            cr_assert_lt(broker_memory_kib(b, "VmHWM"), 200 * 1024, "%zu: beside the payload", i);
+    }
+    free(text);
+    cr_assert_str_eq(export_of(peer, "main", "secrets=yes"), before);
 }
 
 /* ---- a large import and everybody else ---- */
