@@ -66,6 +66,7 @@ struct loop *loop_free(struct loop *loop) {
 int loop_add(struct loop *loop, struct loop_source *source) {
     memset(&source->internal, 0, sizeof(source->internal));
     int result = loop->operations->add(loop, source);
+    source->internal.counted = result == 0;
     loop->stats.sources += result == 0;
     return result;
 }
@@ -162,7 +163,7 @@ static void settle(struct loop *loop, struct loop_source *source) {
     if (source->internal.closing && source->internal.pending == 0) {
         close(source->fd);
         source->fd = -1;
-        loop->stats.sources--;
+        loop->stats.sources -= source->internal.counted;
         source->callbacks->on_closed(source);
     } else if (source->internal.held && !source->internal.closing) {
         int64_t until_ns = (int64_t)moment_mono_ns() + (int64_t)source->internal.held_us * 1000;

@@ -57,6 +57,7 @@ struct loop_source {
         bool sparing;                                    /* one packet a turn */
         bool read_armed, write_armed;                    /* what io_uring was told */
         bool queued;
+        bool counted; /* among the sources: it was added */
     } internal;
 };
 
@@ -88,7 +89,8 @@ void loop_want_write(struct loop *loop, struct loop_source *source);
 
 /* No callback from here on but on_closed, never from inside this call: at the end of the turn, or
  * of a later one, when the kernel has let go of every operation. The descriptor is closed just
- * before on_closed, so that its number cannot be reused too early; source->fd is then -1. */
+ * before on_closed, so that its number cannot be reused too early; source->fd is then -1. Also for
+ * a source that could not be added, or was not yet (`internal` is zero then): one way to let go. */
 void loop_close(struct loop *loop, struct loop_source *source);
 
 /* Sleep until something happens or CLOCK_MONOTONIC reaches `until_ms` (INT64_MAX = no limit; a past

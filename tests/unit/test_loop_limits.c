@@ -5,6 +5,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -240,6 +241,26 @@ LOOP_TEST(a_thousand_sources_close_in_any_order) {
             end_close(end);
         cr_assert_eq(loop_turn(loop, 0), 0);
     }
+    cr_assert_eq(open_descriptors(), before);
+    loop_free(loop);
+}
+
+/* Its count went below nothing, and whoever ends by waiting for the last source waited in vain. */
+LOOP_TEST(a_source_that_was_never_added_is_closed_and_not_counted) {
+    struct loop *loop = make_loop(kind);
+    unsigned before = open_descriptors();
+    struct end added = { 0 }, stranger = { .loop = loop, .far = -1 };
+    watch_pair(loop, &added, SOCK_SEQPACKET);
+    stranger.source = (struct loop_source){ .fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
+                                            .mode = LOOP_READABLE,
+                                            .callbacks = added.source.callbacks,
+                                            .owner = &stranger };
+    cr_assert_geq(stranger.source.fd, 0);
+    cr_assert_eq(loop_stats(loop)->sources, 1);
+    dismiss(&stranger);
+    cr_assert_eq(loop_stats(loop)->sources, 1);
+    dismiss(&added);
+    cr_assert_eq(loop_stats(loop)->sources, 0);
     cr_assert_eq(open_descriptors(), before);
     loop_free(loop);
 }
