@@ -240,41 +240,50 @@ static void *reserve(struct builder *builder, uint64_t id, size_t size, int *ret
     return value.mv_data;
 }
 
+static uint32_t flags_of(const struct catalog_source *source, const struct ranked *ranked) {
+    return ranked->id == source->pool->default_key_id ? KB_CATALOG_DEFAULT : 0;
+}
+
 static int put_key(struct builder *builder, const struct catalog_source *source,
-                   const struct ranked *ranked, struct kb_catalog_entry *ret_entry) {
-    const struct catalog_leaf *leaf = ranked->leaf;
-    uint32_t flags = ranked->id == source->pool->default_key_id ? KB_CATALOG_DEFAULT : 0;
+                   const struct ranked *ranked) {
     int result = 0;
-    struct kb_catalog_key *record = reserve(builder, ranked->id, leaf->padded_size, &result);
+    struct kb_catalog_key *record =
+        reserve(builder, ranked->id, ranked->leaf->padded_size, &result);
     if (!record)
         return result;
-    memcpy(record, leaf->key, leaf->padded_size);
-    record->flags = flags;
-    *ret_entry = (struct kb_catalog_entry){
-        .id = ranked->id,
-        .expires_at_ms = leaf->key->expires_at_ms,
-        .account = leaf->account,
-        .endpoint = leaf->endpoint,
-        .slot = leaf->key->slot,
-        .weight = leaf->key->weight,
-        .flags = flags,
-    };
+    memcpy(record, ranked->leaf->key, ranked->leaf->padded_size);
+    record->flags = flags_of(source, ranked);
     return 0;
 }
 
-static int put_pool(struct builder *builder, const struct catalog_source *source) {
+/* By position. The caller frees. */
+static struct kb_catalog_entry *make_order(const struct catalog_source *source,
+                                           const struct ranked *ranked) {
+    struct kb_catalog_entry *entries = mem_resize(NULL, source->key_count, sizeof *entries);
+    for (uint32_t i = 0; i < source->key_count; i++) {
+        const struct catalog_leaf *leaf = ranked[i].leaf;
+        entries[ranked[i].position] = (struct kb_catalog_entry){
+            .id = ranked[i].id,
+            .expires_at_ms = leaf->key->expires_at_ms,
+            .account = leaf->account,
+            .endpoint = leaf->endpoint,
+            .slot = leaf->key->slot,
+            .weight = leaf->key->weight,
+            .flags = flags_of(source, &ranked[i]),
+        };
+    }
+    return entries;
+}
+
+/* `record` has room for pool_bytes(). */
+static void write_pool(struct kb_catalog_pool *record, const struct catalog_source *source) {
     size_t name = strlen(source->pool->name) + 1, vendor = strlen(source->pool->vendor) + 1;
-    size_t size = pool_bytes(source->pool);
-    int result = 0;
-    struct kb_catalog_pool *record = reserve(builder, KB_CATALOG_POOL, size, &result);
-    if (!record)
-        return result;
     char *end = (char *)(record + 1);
     memcpy(end, source->pool->name, name);
     memcpy(end + name, source->pool->vendor, vendor);
     write_rules(end + name + vendor, source->pool);
     *record = (struct kb_catalog_pool){
-        .size = (uint32_t)size,
+        .size = (uint32_t)pool_bytes(source->pool),
         .format = KB_CATALOG_FORMAT,
         .version = source->version,
         .pool_id = source->pool->id,
@@ -285,26 +294,34 @@ static int put_pool(struct builder *builder, const struct catalog_source *source
         .vendor = (uint32_t)(sizeof *record + name),
         .rules = (uint32_t)(sizeof *record + name + vendor),
     };
-    return 0;
 }
 
 /* The key records in order of id, as LMDB's append wants them, then the order, then the pool. */
 static int put_everything(struct builder *builder, const struct catalog_source *source,
                           const struct ranked *ranked) {
     uint32_t count = source->key_count;
-    struct kb_catalog_entry *entries = mem_resize(NULL, count, sizeof *entries);
+    size_t order_bytes = count * sizeof(struct kb_catalog_entry);
     int result = 0;
     for (uint32_t i = 0; i < count && result == 0; i++)
-        result = put_key(builder, source, &ranked[i], &entries[ranked[i].position]);
-    if (result == 0) {
-        void *order = reserve(builder, KB_CATALOG_ORDER, count * sizeof *entries, &result);
-        if (order)
-            memcpy(order, entries, count * sizeof *entries);
-    }
-    if (result == 0)
-        result = put_pool(builder, source);
+        result = put_key(builder, source, &ranked[i]);
+    struct kb_catalog_entry *entries = make_order(source, ranked);
+    void *order = result ? NULL : reserve(builder, KB_CATALOG_ORDER, order_bytes, &result);
+    if (order)
+        memcpy(order, entries, order_bytes);
     free(entries);
+    struct kb_catalog_pool *pool =
+        result ? NULL : reserve(builder, KB_CATALOG_POOL, pool_bytes(source->pool), &result);
+    if (pool)
+        write_pool(pool, source);
     return result;
+}
+
+static int share(int fd, const struct catalog_source *source, int pool_dir_fd) {
+    if (!source->regroup)
+        return runtime_share_file(fd, pool_dir_fd, CATALOG_MODE);
+    if (fchown(fd, (uid_t)-1, source->group) < 0 || fchmod(fd, CATALOG_MODE) < 0)
+        return -errno;
+    return 0;
 }
 
 int catalog_build(const struct catalog_source *source, int pool_dir_fd,
@@ -323,9 +340,9 @@ int catalog_build(const struct catalog_source *source, int pool_dir_fd,
     free(ranked);
     if (result == 0)
         result = builder_commit(&builder, &built);
+    /* Until here the file was ours alone; now the pool's group may read it. */
     if (result == 0)
-        /* Until here the file was ours alone; now the pool's group may read it. */
-        result = runtime_share_file(builder.fd, pool_dir_fd, CATALOG_MODE);
+        result = share(builder.fd, source, pool_dir_fd);
     bool created = builder.fd >= 0;
     builder_close(&builder);
     if (result < 0) {
@@ -336,6 +353,111 @@ int catalog_build(const struct catalog_source *source, int pool_dir_fd,
     *ret_built = built;
     return 0;
 }
+
+/* ---- is it published already? ---- */
+
+/* What only who made it can have made; and it is whole, which LMDB relies on. */
+static bool is_intact(int fd, gid_t group, const struct catalog_built *published) {
+    struct stat file;
+    if (fstat(fd, &file) < 0 || !S_ISREG(file.st_mode) || file.st_uid != geteuid() ||
+        file.st_gid != group || (file.st_mode & 07777) != CATALOG_MODE || file.st_size <= 0 ||
+        (uint64_t)file.st_size != published->size)
+        return false;
+    void *bytes = mmap(NULL, published->size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+    if (bytes == MAP_FAILED)
+        return false;
+    bool intact = XXH3_64bits(bytes, published->size) == published->checksum;
+    munmap(bytes, published->size);
+    return intact;
+}
+
+/* An intact file, opened to be read. NULL if that can't be done. */
+static MDB_txn *reader_open(MDB_env *env, int fd, size_t size, MDB_dbi *ret_dbi) {
+    char path[FILE_NAME_SIZE];
+    int lmdb_fd;
+    MDB_txn *txn = NULL;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (mdb_env_set_mapsize(env, size) ||
+        mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_RDONLY, 0) ||
+        mdb_env_get_fd(env, &lmdb_fd) || fcntl(lmdb_fd, F_SETFD, FD_CLOEXEC) < 0 ||
+        mdb_txn_begin(env, NULL, MDB_RDONLY, &txn))
+        return NULL;
+    if (mdb_dbi_open(txn, NULL, 0, ret_dbi) == 0)
+        return txn;
+    mdb_txn_abort(txn);
+    return NULL;
+}
+
+/* The record, or NULL if it has not this many bytes (and padding). */
+static const void *find(MDB_txn *txn, MDB_dbi dbi, uint64_t id, size_t size) {
+    MDB_val key = { sizeof id, &id }, value;
+    if (mdb_get(txn, dbi, &key, &value) || value.mv_size != ((size + 7) & ~(size_t)7))
+        return NULL;
+    return value.mv_data;
+}
+
+static bool is_key(MDB_txn *txn, MDB_dbi dbi, const struct catalog_source *source,
+                   const struct ranked *ranked) {
+    const struct catalog_leaf *leaf = ranked->leaf;
+    const struct kb_catalog_key *there = find(txn, dbi, ranked->id, leaf->padded_size);
+    struct kb_catalog_key head = *leaf->key;
+    head.flags = flags_of(source, ranked);
+    return there && memcmp(there, &head, sizeof head) == 0 &&
+           memcmp(there + 1, leaf->key + 1, leaf->padded_size - sizeof head) == 0;
+}
+
+static bool is_everything(MDB_txn *txn, MDB_dbi dbi, const struct catalog_source *source,
+                          const struct ranked *ranked) {
+    uint32_t count = source->key_count;
+    MDB_stat stat;
+    bool same = mdb_stat(txn, dbi, &stat) == 0 && stat.ms_entries == (size_t)count + 2;
+    for (uint32_t i = 0; i < count && same; i++)
+        same = is_key(txn, dbi, source, &ranked[i]);
+    if (!same)
+        return false;
+    size_t order_bytes = count * sizeof(struct kb_catalog_entry);
+    size_t bytes = pool_bytes(source->pool);
+    const void *order = find(txn, dbi, KB_CATALOG_ORDER, order_bytes);
+    const void *pool = find(txn, dbi, KB_CATALOG_POOL, bytes);
+    struct kb_catalog_entry *entries = make_order(source, ranked);
+    struct kb_catalog_pool *record = mem_alloc(bytes);
+    write_pool(record, source);
+    same = order && memcmp(order, entries, order_bytes) == 0 && pool &&
+           memcmp(pool, record, bytes) == 0;
+    free(record);
+    free(entries);
+    return same;
+}
+
+bool catalog_is(const struct catalog_source *source, int pool_dir_fd,
+                const struct catalog_built *published) {
+    char name[FILE_NAME_SIZE];
+    struct stat dir;
+    MDB_env *env = NULL;
+    MDB_dbi dbi;
+    bool same = false;
+    assert(source->version == published->version);
+    published_name(name, published->version);
+    int fd = openat(pool_dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool intact = fstat(pool_dir_fd, &dir) == 0 &&
+                  is_intact(fd, source->regroup ? source->group : dir.st_gid, published);
+    if (intact && mdb_env_create(&env) == 0) {
+        MDB_txn *txn = reader_open(env, fd, published->size, &dbi);
+        if (txn) {
+            struct ranked *ranked = rank_keys(source);
+            same = is_everything(txn, dbi, source, ranked);
+            free(ranked);
+            mdb_txn_abort(txn);
+        }
+        mdb_env_close(env);
+    }
+    close(fd);
+    return same;
+}
+
+/* ---- names ---- */
 
 int catalog_publish(int pool_dir_fd, uint64_t version) {
     char from[FILE_NAME_SIZE], to[FILE_NAME_SIZE];

@@ -6,8 +6,10 @@
 #ifndef BROKER_CATALOG_H
 #define BROKER_CATALOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "record.h"
 
@@ -18,6 +20,9 @@ struct catalog_source {
     uint32_t key_count;
     uint32_t slot_count; /* highest slot in use + 1 */
     uint64_t version;
+    bool
+        regroup; /* the file is for `group`, which the directory will belong to: else for its own */
+    gid_t group;
 };
 
 struct catalog_built {
@@ -31,6 +36,12 @@ struct catalog_built {
  * directory's group). 0 or -errno (ENOSPC and the like; nothing is left behind). */
 int catalog_build(const struct catalog_source *source, int pool_dir_fd,
                   struct catalog_built *ret_built);
+
+/* Is the published file what would be built of this source (with its version)? Its size, checksum,
+ * owner, group and mode are right, and every record in it is compared: no room is needed for that.
+ */
+bool catalog_is(const struct catalog_source *source, int pool_dir_fd,
+                const struct catalog_built *published);
 
 /* Rename a built catalog to its name; or remove it. 0 or -errno. */
 int catalog_publish(int pool_dir_fd, uint64_t version);

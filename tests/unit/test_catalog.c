@@ -18,6 +18,7 @@
 #include <criterion/criterion.h>
 #include <lmdb.h>
 
+#include "broker/catalog_leaf.h"
 #include "broker/vendor_rules.h"
 #include "tests/support/fixture_pool.h"
 #include "tests/support/seed.h"
@@ -31,8 +32,11 @@ static void teardown(void) {
 TestSuite(catalog, .fini = teardown);
 
 static struct catalog_source source_of(uint64_t version) {
-    return (struct catalog_source){ fixture.pool, fixture.keys, fixture.count, fixture.count,
-                                    version };
+    return (struct catalog_source){ .pool = fixture.pool,
+                                    .keys = fixture.keys,
+                                    .key_count = fixture.count,
+                                    .slot_count = fixture.count,
+                                    .version = version };
 }
 
 static int attach_and_open(struct attachment *attachment, struct catalog **catalog) {
@@ -288,6 +292,68 @@ Test(catalog, only_the_kept_version_survives_a_cleaning) {
     catalog_name(name, sizeof name);
     cr_assert_eq(faccessat(fixture.dir_fd, name, F_OK, 0), 0);
     cr_assert_eq(files_that_contain("board."), 1);
+}
+
+static bool is_published(void) {
+    struct catalog_source source = source_of(fixture.version);
+    return catalog_is(&source, fixture.dir_fd, &fixture.built);
+}
+
+static void forget_leaf(uint32_t key) {
+    fixture.keys[key]->leaf = catalog_leaf_free(fixture.keys[key]->leaf);
+}
+
+/* A broker that starts takes over what is there only if it is what the store says. */
+Test(catalog, what_is_published_is_known_again_and_any_difference_is_seen) {
+    fixture_pool_init(&fixture, 300, STRATEGY_PRIORITY, NULL);
+    cr_assert(is_published());
+    struct key_record *first = fixture.keys[0], *key = fixture.keys[7];
+    fixture.keys[0] = key, fixture.keys[7] = first;
+    cr_assert_not(is_published(), "another order");
+    fixture.keys[0] = first, fixture.keys[7] = key;
+    key->weight++;
+    forget_leaf(7);
+    cr_assert_not(is_published(), "another weight");
+    key->weight--;
+    key->config[strlen(key->config) - 3]++;
+    forget_leaf(7);
+    cr_assert_not(is_published(), "another secret");
+    key->config[strlen(key->config) - 3]--;
+    forget_leaf(7);
+    fixture.pool->default_key_id = key->id;
+    cr_assert_not(is_published(), "another default key");
+    fixture.pool->default_key_id = first->id;
+    fixture.pool->strategy = STRATEGY_SPREAD;
+    cr_assert_not(is_published(), "another strategy");
+    fixture.pool->strategy = STRATEGY_PRIORITY;
+    fixture.count--;
+    cr_assert_not(is_published(), "one key less");
+    fixture.count++;
+    cr_assert(is_published());
+}
+
+Test(catalog, a_published_file_that_is_damaged_or_open_to_others_is_not_known_again) {
+    fixture_pool_init(&fixture, 300, STRATEGY_PRIORITY, NULL);
+    char name[64], byte;
+    catalog_name(name, sizeof name);
+    int fd = openat(fixture.dir_fd, name, O_RDWR | O_CLOEXEC);
+    off_t middle = (off_t)fixture.built.size / 2;
+    cr_assert_eq(pread(fd, &byte, 1, middle), 1);
+    byte ^= 1;
+    cr_assert_eq(pwrite(fd, &byte, 1, middle), 1);
+    cr_assert_not(is_published(), "a flipped bit");
+    byte ^= 1;
+    cr_assert_eq(pwrite(fd, &byte, 1, middle), 1);
+    cr_assert(is_published());
+    cr_assert_eq(fchmod(fd, 0644), 0);
+    cr_assert_not(is_published(), "everybody could read it");
+    cr_assert_eq(fchmod(fd, 0640), 0);
+    cr_assert(is_published());
+    cr_assert_eq(ftruncate(fd, middle), 0);
+    cr_assert_not(is_published(), "its end is missing");
+    close(fd);
+    cr_assert_eq(unlinkat(fixture.dir_fd, name, 0), 0);
+    cr_assert_not(is_published(), "it is gone");
 }
 
 Test(catalog, any_flipped_bit_is_refused) {

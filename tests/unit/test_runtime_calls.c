@@ -209,8 +209,10 @@ static void forget_records(void) {
 TestSuite(catalog_calls, .init = make_records, .fini = forget_records);
 
 static int build(void) {
-    struct catalog_source source = { pool, keys, sizeof keys / sizeof *keys,
-                                     sizeof keys / sizeof *keys, VERSION };
+    enum { KEYS = sizeof keys / sizeof *keys };
+    struct catalog_source source = {
+        .pool = pool, .keys = keys, .key_count = KEYS, .slot_count = KEYS, .version = VERSION
+    };
     struct catalog_built built;
     return catalog_build(&source, dir_fd, &built);
 }
