@@ -263,6 +263,13 @@ void admin_refused(void *owner, const char *problem) {
     settle(reply);
 }
 
+void admin_unpublishable(void *owner, const char *problem) {
+    struct reply *reply = owner;
+    refuse(&reply->refusal, REFUSED_UNAVAILABLE, "cannot-publish", "", "nothing was changed: %s",
+           problem);
+    settle(reply);
+}
+
 void admin_unpublished(void *owner) {
     struct reply *reply = owner;
     refuse(&reply->refusal, REFUSED_UNAVAILABLE, "not-published", "",

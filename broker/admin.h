@@ -31,7 +31,8 @@ void admin_heartbeat(struct admin *admin);
 /* ---- what became of a staged command or a query; the owner is the session's reply ---- */
 
 void admin_committed(void *owner);
-void admin_refused(void *owner, const char *problem); /* 503: nothing was changed */
+void admin_refused(void *owner, const char *problem);       /* 503: nothing was changed */
+void admin_unpublishable(void *owner, const char *problem); /* the same, for its pool alone */
 void admin_unpublished(void *owner); /* 503: stored, and published as soon as that can be done */
 void admin_events(struct event_query *query); /* frees the query */
 /* Frees the errand. One that was done is answered when that is recorded. */

@@ -102,9 +102,34 @@ void changeset_move_event(struct changeset *set, struct change *change) {
     change->event = NULL;
 }
 
+void changeset_split_states(struct changeset *set, uint64_t pool_id, struct changeset *ret_states) {
+    size_t kept = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        const struct change *change = &set->items[i];
+        if (change->kind == CHANGE_STATE && change->pool_id == pool_id)
+            *append(ret_states, CHANGE_STATE, pool_id, change->key_id) = *change;
+        else
+            set->items[kept++] = *change;
+    }
+    set->count = kept;
+}
+
 struct event *changeset_event(struct changeset *set, const struct event *event) {
     struct change *change = append(set, CHANGE_EVENT, event->pool_id, event->key_id);
     change->event = mem_alloc(sizeof *change->event);
     *change->event = *event;
     return change->event;
+}
+
+bool changeset_needs_catalog(const struct changeset *set) {
+    for (size_t i = 0; i < set->count; i++) {
+        const struct change *change = &set->items[i];
+        if ((change->kind == CHANGE_KEY && change->key.after) ||
+            (change->kind == CHANGE_RANK && change->rank.after))
+            return true;
+        if (change->kind == CHANGE_POOL && change->pool.after &&
+            (!change->pool.before || pool_record_differs(change->pool.before, change->pool.after)))
+            return true;
+    }
+    return false;
 }

@@ -88,6 +88,12 @@ void changeset_happened(struct changeset *set, uint64_t pool_id, uint64_t key_id
                         const struct change *change);
 /* Take over an event that another changeset holds; `change` is empty then. */
 void changeset_move_event(struct changeset *set, struct change *change);
+/* Move the pool's CHANGE_STATEs to the end of another changeset, in their order. */
+void changeset_split_states(struct changeset *set, uint64_t pool_id, struct changeset *ret_states);
 struct event *changeset_event(struct changeset *set, const struct event *event);
+
+/* Must the pool be published anew before workers can see it? Not for deletions: the board says that
+ * such a key is handed out no more. */
+bool changeset_needs_catalog(const struct changeset *set);
 
 #endif

@@ -433,8 +433,8 @@ static int import_settings(struct import *import) {
     tell(import, "~ pool", record->name, "settings");
     int refused = model_set_pool(request->server->model, &request->cause, import->pool, &spec,
                                  &request->set, import->refusal);
-    if (!refused && spec.group && !import->dry_run)
-        refused = server_regroup_outlet(request->server, import->pool, spec.group, import->refusal);
+    if (!refused && spec.group)
+        refused = server_check_group(request->server, spec.group, import->refusal);
     return refused;
 }
 

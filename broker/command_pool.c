@@ -90,7 +90,7 @@ int command_set_pool(struct request *request, struct refusal *refusal) {
     refused = model_set_pool(request->server->model, &request->cause, pool, &spec, &request->set,
                              refusal);
     if (!refused && spec.group) {
-        refused = server_regroup_outlet(request->server, pool, spec.group, refusal);
+        refused = server_check_group(request->server, spec.group, refusal);
         if (refused)
             model_undo(request->server->model, &request->set);
     }

@@ -8,34 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "log.h"
-#include "map.h"
 #include "memory.h"
 #include "moment.h"
+#include "replica.h"
+#include "retired.h"
 
 enum { COMMITTER_NICE = 5 };
 
-struct copied_key {
-    struct key_record *record;
-    uint64_t rank;
-};
-
-struct copied_pool {
-    struct pool_record *record;
-    struct map keys;
-    struct copied_key **order; /* by rank; NULL = to be sorted anew */
-};
-
-static void disorder(struct copied_pool *pool) {
-    free(pool->order);
-    pool->order = NULL;
-}
-
 struct committer {
     struct store *store;
-    struct map pools; /* id → copied_pool */
+    struct retired *retired;
+    struct replica replica;
     pthread_t thread;
     bool running;
     pthread_mutex_t lock;
@@ -62,13 +49,11 @@ struct group *group_free(struct group *group) {
     for (size_t i = 0; i < group->count; i++)
         changeset_deinit(&group->commands[i].set);
     for (size_t i = 0; i < group->target_count; i++) {
-        struct group_target *target = &group->targets[i];
-        if (target->retired_version)
-            catalog_unlink(target->dir_fd, target->retired_version);
-        close(target->dir_fd);
-        free(target->order);
+        descriptor_unref(group->targets[i].dir);
+        free(group->targets[i].order);
     }
     changeset_deinit(&group->background);
+    changeset_deinit(&group->held);
     free(group->commands);
     free(group->targets);
     free(group);
@@ -84,163 +69,163 @@ void group_add_command(struct group *group, struct changeset *set, void *owner) 
     *set = (struct changeset){ 0 };
 }
 
-/* ---- the copy ---- */
+/* ---- the replica ---- */
 
 void committer_load_pool(struct committer *committer, struct pool_record *record) {
-    struct copied_pool *pool = mem_alloc(sizeof *pool);
-    pool->record = pool_record_ref(record);
-    map_set(&committer->pools, record->id, pool);
+    replica_load_pool(&committer->replica, record);
 }
 
 void committer_load_key(struct committer *committer, struct key_record *record, uint64_t rank) {
-    struct copied_pool *pool = map_get(&committer->pools, record->pool_id);
-    assert(pool);
-    struct copied_key *key = mem_alloc(sizeof *key);
-    key->record = key_record_ref(record);
-    key->rank = rank;
-    map_set(&pool->keys, record->id, key);
-    disorder(pool);
+    replica_load_key(&committer->replica, record, rank);
 }
 
-static void copy_set_pool(struct committer *committer, struct pool_record *from,
-                          struct pool_record *to) {
-    if (!from) {
-        committer_load_pool(committer, to);
-        return;
-    }
-    struct copied_pool *pool = map_get(&committer->pools, from->id);
-    if (!to) {
-        assert(!pool->keys.count);
-        map_remove(&committer->pools, from->id);
-        pool_record_unref(pool->record);
-        map_deinit(&pool->keys);
-        disorder(pool);
-        free(pool);
-    } else {
-        pool_record_unref(pool->record);
-        pool->record = pool_record_ref(to);
+/* Of one pool (0 = all), those from the command on, newest first; what was set aside is undone
+ * already. */
+static void undo_from(struct committer *committer, struct group *group, uint64_t pool_id,
+                      size_t first) {
+    for (size_t i = group->count; i-- > first;) {
+        struct group_command *command = &group->commands[i];
+        if (!command->aside && (!pool_id || group_command_pool(command) == pool_id))
+            replica_apply(&committer->replica, &command->set, true);
     }
 }
 
-static void copy_set_key(struct committer *committer, struct key_record *from,
-                         struct key_record *to) {
-    if (!from) {
-        committer_load_key(committer, to, 0); /* its rank follows */
-        return;
-    }
-    struct copied_pool *pool = map_get(&committer->pools, from->pool_id);
-    struct copied_key *key = map_get(&pool->keys, from->id);
-    key_record_unref(key->record);
-    if (to) {
-        key->record = key_record_ref(to);
-        return;
-    }
-    map_remove(&pool->keys, from->id);
-    disorder(pool);
-    free(key);
-}
+/* ---- freeing ---- */
 
-static void copy_set_rank(struct committer *committer, uint64_t pool_id, uint64_t key_id,
-                          uint64_t rank) {
-    struct copied_pool *pool = map_get(&committer->pools, pool_id);
-    struct copied_key *key = map_get(&pool->keys, key_id);
-    if (!key)
-        return;
-    key->rank = rank;
-    disorder(pool);
-}
-
-static void copy_apply(struct committer *committer, const struct changeset *set, bool undo) {
-    for (size_t i = 0; i < set->count; i++) {
-        const struct change *change = &set->items[undo ? set->count - 1 - i : i];
-        switch (change->kind) {
-        case CHANGE_POOL:
-            copy_set_pool(committer, undo ? change->pool.after : change->pool.before,
-                          undo ? change->pool.before : change->pool.after);
-            break;
-        case CHANGE_KEY:
-            copy_set_key(committer, undo ? change->key.after : change->key.before,
-                         undo ? change->key.before : change->key.after);
-            break;
-        case CHANGE_RANK:
-            copy_set_rank(committer, change->pool_id, change->key_id,
-                          undo ? change->rank.before : change->rank.after);
-            break;
-        case CHANGE_STATE:
-        case CHANGE_EVENT:
-        case CHANGE_HAPPENED:
-            break;
+/* The pages of a large catalog take milliseconds to free, and so do a large group's records. */
+static void free_groups(struct committer *committer, struct group *first) {
+    while (first) {
+        struct group *group = first;
+        first = group->next;
+        for (size_t i = 0; i < group->target_count; i++) {
+            const struct group_target *target = &group->targets[i];
+            if (target->retired_version)
+                retired_unlink(committer->retired, target->pool_id, target->dir->fd,
+                               target->retired_version, target->retired_size);
         }
+        group_free(group);
     }
+}
+
+static bool free_discarded(struct committer *committer) {
+    pthread_mutex_lock(&committer->lock);
+    struct group *discarded = committer->discarded;
+    committer->discarded = NULL;
+    pthread_mutex_unlock(&committer->lock);
+    free_groups(committer, discarded);
+    return discarded != NULL;
 }
 
 /* ---- publishing ---- */
 
-/* By value: comparing through pointers misses the cache a million times. */
-struct ranked_key {
-    uint64_t rank, id;
-    struct copied_key *key;
-};
-
-static int by_rank(const void *left, const void *right) {
-    const struct ranked_key *a = left, *b = right;
-    if (a->rank != b->rank)
-        return a->rank < b->rank ? -1 : 1;
-    return a->id < b->id ? -1 : a->id > b->id;
+/* Workers that keep what was replaced open, on purpose or because they never look again, cost their
+ * own pool: what they hold and what the next change adds to it must not be more than is left. */
+static bool holds_too_much(struct committer *committer, const struct group_target *target) {
+    uint64_t held = retired_bytes(committer->retired, target->pool_id);
+    struct statfs fs;
+    if (!held || fstatfs(target->dir->fd, &fs) < 0)
+        return false;
+    uint64_t left = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize, next = target->published.size;
+    return left < next || held + next > left - next;
 }
 
-static void sort(struct copied_pool *pool) {
-    size_t count = pool->keys.count, n = 0, iterator = 0;
-    struct ranked_key *ranked = mem_resize(NULL, count, sizeof *ranked);
-    for (struct copied_key *key; (key = map_next(&pool->keys, &iterator));)
-        ranked[n++] = (struct ranked_key){ key->rank, key->record->id, key };
-    qsort(ranked, count, sizeof *ranked, by_rank);
-    pool->order = mem_resize(NULL, count, sizeof(struct copied_key *));
-    for (size_t i = 0; i < count; i++)
-        pool->order[i] = ranked[i].key;
-    free(ranked);
-}
-
-static int build_catalog(struct committer *committer, struct group_target *target) {
-    struct copied_pool *pool = map_get(&committer->pools, target->pool_id);
-    assert(pool);
-    uint32_t count = (uint32_t)pool->keys.count, slots = 0;
-    if (!pool->order)
-        sort(pool);
-    struct key_record **records = mem_resize(NULL, count, sizeof(struct key_record *));
-    target->order = mem_resize(NULL, count, sizeof *target->order);
-    target->count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        struct key_record *record = pool->order[i]->record;
-        records[i] = record;
-        target->order[i] = (struct published_key){ .id = record->id,
-                                                   .expires_at_ms = record->expires_at_ms,
-                                                   .slot = record->slot };
-        if (record->slot >= slots)
-            slots = record->slot + 1;
-    }
-    struct catalog_source source = { .pool = pool->record,
-                                     .keys = records,
-                                     .key_count = count,
-                                     .slot_count = slots,
-                                     .version = target->version };
-    int error = board_reserve(target->board, slots);
+static int build(struct committer *committer, struct group_target *target,
+                 struct catalog_source *source) {
+    if (holds_too_much(committer, target))
+        return -EDQUOT;
+    source->version = target->version;
+    int error = board_reserve(target->board, source->slot_count);
     if (!error)
-        error = catalog_build(&source, target->dir_fd, &target->built);
-    free(records);
+        error = catalog_build(source, target->dir->fd, &target->built);
     return error;
 }
 
-static int build_catalogs(struct committer *committer, struct group *group) {
-    for (size_t i = 0; i < group->target_count; i++) {
-        int error = build_catalog(committer, &group->targets[i]);
-        if (!error)
-            continue;
-        while (i-- > 0)
-            catalog_discard(group->targets[i].dir_fd, group->targets[i].version);
-        return error;
+static int take_over(const struct group_target *target, struct catalog_source *source) {
+    source->version = target->published.version;
+    if (!source->version || !catalog_is(source, target->dir->fd, &target->published))
+        return -ESTALE;
+    return board_reserve(target->board, source->slot_count);
+}
+
+static int prepare_target(struct committer *committer, struct group_target *target) {
+    struct catalog_source source;
+    replica_source(&committer->replica, target->pool_id, &source, &target->order);
+    target->count = source.key_count;
+    source.regroup = target->regroup;
+    source.group = target->group;
+    int error;
+    if (target->prove) {
+        error = take_over(target, &source);
+        target->built = target->published;
+        target->built.slot_count = source.slot_count;
+    } else {
+        error = build(committer, target, &source);
+        if (error == -ENOSPC && free_discarded(committer))
+            error = build(committer, target, &source);
     }
-    return 0;
+    free((void *)(uintptr_t)source.keys);
+    return error;
+}
+
+static bool deletes_keys(const struct changeset *set) {
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].kind == CHANGE_KEY && !set->items[i].key.after)
+            return true;
+    return false;
+}
+
+/* The pool has no catalog of what the group wants: its commands are taken back from the first on
+ * that needs one, because the later ones were judged on top of it. All of them, if they are to be
+ * tried once more. */
+static void set_aside(struct committer *committer, struct group *group,
+                      struct group_target *target) {
+    size_t first = 0;
+    for (; first < group->count; first++) {
+        const struct group_command *command = &group->commands[first];
+        if (group_command_pool(command) != target->pool_id)
+            continue;
+        if (target->crowded || changeset_needs_catalog(&command->set))
+            break;
+        target->late |= deletes_keys(&command->set);
+    }
+    undo_from(committer, group, target->pool_id, first);
+    for (size_t i = first; i < group->count; i++)
+        if (group_command_pool(&group->commands[i]) == target->pool_id) {
+            group->commands[i].aside = true;
+            group->commands[i].again = target->crowded;
+        }
+}
+
+static void prepare_targets(struct committer *committer, struct group *group) {
+    bool built = false;
+    for (size_t i = 0; i < group->target_count; i++) {
+        struct group_target *target = &group->targets[i];
+        target->error = prepare_target(committer, target);
+        if (target->error) {
+            target->crowded = target->error == -ENOSPC && built;
+            set_aside(committer, group, target);
+        }
+        built |= !target->error && !target->prove;
+    }
+}
+
+static void discard_targets(struct group *group) {
+    for (size_t i = 0; i < group->target_count; i++) {
+        const struct group_target *target = &group->targets[i];
+        if (!target->error && !target->prove)
+            catalog_discard(target->dir->fd, target->version);
+    }
+}
+
+static void publish_targets(struct group *group) {
+    for (size_t i = 0; i < group->target_count; i++) {
+        struct group_target *target = &group->targets[i];
+        if (target->error || target->prove)
+            continue;
+        target->publish_error = catalog_publish(target->dir->fd, target->version);
+        if (target->publish_error)
+            catalog_discard(target->dir->fd, target->version);
+    }
 }
 
 /* ---- committing ---- */
@@ -250,50 +235,63 @@ static int fail(struct group *group, const char *step, int error) {
     return error;
 }
 
-static int apply_to_store(struct committer *committer, struct group *group) {
-    int error = store_begin(committer->store);
-    for (size_t i = 0; i < group->count && !error; i++)
-        error = store_apply(committer->store, &group->commands[i].set);
-    if (!error)
-        error = store_apply(committer->store, &group->background);
-    return error ? fail(group, "store", error) : 0;
+static bool is_aside(const struct group *group, uint64_t pool_id) {
+    for (size_t i = 0; i < group->count; i++)
+        if (group->commands[i].aside && group_command_pool(&group->commands[i]) == pool_id)
+            return true;
+    return false;
 }
 
+/* A pool that had commands set aside: states of its keys may be those commands' doing, or those of
+ * keys that the store is not to have. */
+static void hold_states(struct group *group) {
+    for (size_t i = 0; i < group->target_count; i++)
+        if (group->targets[i].error && is_aside(group, group->targets[i].pool_id))
+            changeset_split_states(&group->background, group->targets[i].pool_id, &group->held);
+}
+
+static int store_group(struct committer *committer, struct group *group) {
+    int error = store_begin(committer->store);
+    for (size_t i = 0; i < group->count && !error; i++)
+        if (!group->commands[i].aside)
+            error = store_apply(committer->store, &group->commands[i].set);
+    if (!error)
+        error = store_apply(committer->store, &group->background);
+    if (error)
+        return error; /* store_apply has aborted */
+    uint64_t began = moment_mono_ns();
+    error = store_commit(committer->store, group->next_id);
+    group->commit_ns = moment_mono_ns() - began;
+    return error;
+}
+
+/* Only to publish, the disk need not be written. */
+static bool is_to_be_stored(const struct group *group) {
+    bool commands = false;
+    for (size_t i = 0; i < group->count; i++)
+        commands |= !group->commands[i].aside;
+    return commands || group->background.count || group->reopen;
+}
+
+/* Catalogs are built before the commit and renamed in after it, so that a full runtime directory
+ * refuses a change while it still can be refused. */
 static int commit(struct committer *committer, struct group *group) {
     if (group->reopen && store_is_broken(committer->store)) {
         int error = store_reopen(committer->store);
         if (error)
             return fail(group, "store", error);
     }
-    int error = apply_to_store(committer, group);
-    if (error)
-        return error; /* store_apply has aborted */
     for (size_t i = 0; i < group->count; i++)
-        copy_apply(committer, &group->commands[i].set, false);
-    /* Catalogs are built before the commit and renamed in after it, so that a full runtime
-     * directory fails the group while it still can be failed. */
-    error = build_catalogs(committer, group);
+        replica_apply(&committer->replica, &group->commands[i].set, false);
+    prepare_targets(committer, group);
+    hold_states(group);
+    int error = is_to_be_stored(group) ? store_group(committer, group) : 0;
     if (error) {
-        store_abort(committer->store);
-        fail(group, "runtime directory", error);
-    } else {
-        uint64_t began = moment_mono_ns();
-        error = store_commit(committer->store, group->next_id);
-        group->commit_ns = moment_mono_ns() - began;
-        if (error) {
-            for (size_t i = 0; i < group->target_count; i++)
-                catalog_discard(group->targets[i].dir_fd, group->targets[i].version);
-            fail(group, "store", error);
-        }
+        discard_targets(group);
+        undo_from(committer, group, 0, 0);
+        return fail(group, "store", error);
     }
-    if (error) {
-        for (size_t i = group->count; i-- > 0;)
-            copy_apply(committer, &group->commands[i].set, true);
-        return error;
-    }
-    for (size_t i = 0; i < group->target_count; i++)
-        group->targets[i].publish_error =
-            catalog_publish(group->targets[i].dir_fd, group->targets[i].version);
+    publish_targets(group);
     return 0;
 }
 
@@ -396,14 +394,6 @@ static void hand_back(struct committer *committer, struct group *group) {
     ring(committer);
 }
 
-static void free_groups(struct group *first) {
-    while (first) {
-        struct group *group = first;
-        first = group->next;
-        group_free(group);
-    }
-}
-
 static void *work(void *argument) {
     struct committer *committer = argument;
     give_way();
@@ -411,10 +401,9 @@ static void *work(void *argument) {
     for (;;) {
         while (!committer->todo && !committer->discarded && !committer->stopping)
             pthread_cond_wait(&committer->wake, &committer->lock);
-        struct group *group = committer->todo, *discarded = committer->discarded;
-        if (!group && !discarded)
+        struct group *group = committer->todo;
+        if (!group && !committer->discarded)
             break;
-        committer->discarded = NULL;
         pthread_mutex_unlock(&committer->lock);
         if (group)
             process(committer, group);
@@ -422,7 +411,7 @@ static void *work(void *argument) {
         if (group)
             hand_back(committer, group);
         pthread_mutex_unlock(&committer->lock);
-        free_groups(discarded);
+        free_discarded(committer);
         pthread_mutex_lock(&committer->lock);
     }
     pthread_mutex_unlock(&committer->lock);
@@ -434,6 +423,7 @@ static void *work(void *argument) {
 struct committer *committer_new(struct store *store) {
     struct committer *committer = mem_alloc(sizeof *committer);
     committer->store = store;
+    committer->retired = retired_new();
     committer->event_fd = -1;
     pthread_mutex_init(&committer->lock, NULL);
     pthread_cond_init(&committer->wake, NULL);
@@ -512,20 +502,9 @@ struct committer *committer_free(struct committer *committer) {
     if (!committer)
         return NULL;
     assert(!committer->running);
-    size_t i = 0;
-    for (struct copied_pool *pool; (pool = map_next(&committer->pools, &i));) {
-        size_t j = 0;
-        for (struct copied_key *key; (key = map_next(&pool->keys, &j));) {
-            key_record_unref(key->record);
-            free(key);
-        }
-        map_deinit(&pool->keys);
-        disorder(pool);
-        pool_record_unref(pool->record);
-        free(pool);
-    }
-    map_deinit(&committer->pools);
-    free_groups(committer->discarded);
+    replica_deinit(&committer->replica);
+    free_groups(committer, committer->discarded);
+    retired_free(committer->retired);
     store_close(committer->store);
     if (committer->event_fd >= 0)
         close(committer->event_fd);

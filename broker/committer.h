@@ -1,6 +1,8 @@
 /*
- * The committer: the store thread. Takes one group of changes at a time, makes it durable, builds
- * and publishes the catalogs of the pools it touched, and hands it back. While it works the event
+ * The committer: the store thread. Takes one group of changes at a time, builds the catalogs of the
+ * pools it touches, makes it durable, renames the catalogs in, and hands it back. A pool whose
+ * catalog can't be built costs its own commands, which are set aside before anything is stored; the
+ * others' go on. While it works the event
  * loop gathers the next group, so that changes that arrive together share one fsync and one
  * catalog.
  *
@@ -16,24 +18,35 @@
 #include "board.h"
 #include "catalog.h"
 #include "change.h"
+#include "descriptor.h"
 #include "errand.h"
 #include "publication.h"
 #include "store.h"
 
-/* A pool whose catalog the group must publish anew. */
+/* A pool that the group publishes. */
 struct group_target {
     uint64_t pool_id;
-    int dir_fd;                /* owned */
-    const struct board *board; /* borrowed, for board_reserve */
-    uint64_t version;
-    /* Results, valid if the group succeeded: */
+    struct descriptor *dir;         /* the pool's directory; a reference */
+    const struct board *board;      /* borrowed, for board_reserve */
+    uint64_t version;               /* for the catalog that is built */
+    struct catalog_built published; /* what the board names; its version is 0 if it names none */
+    bool prove;                     /* take that, if it is what the store says, and build nothing */
+    bool regroup;                   /* the catalog is for another group than the directory's */
+    gid_t group;
+
+    /* Results. -errno: there is no catalog, and the pool's commands from the first on that needs
+     * one were set aside. ENOSPC: there is no room. EDQUOT: its workers hold too much of what was
+     * replaced. ESTALE: what is published is not what the store says. */
+    int error;
+    bool crowded; /* with ENOSPC: there may be room once the group's other catalogs are published */
+    bool late; /* with an error: keys were deleted all the same, and the catalog has them still */
     int publish_error; /* -errno: committed, but the catalog could not be renamed in */
     struct catalog_built built;
     struct published_key *order; /* the taker's */
     uint32_t count;
     /* From the taker: the version that this one replaced, 0 = none. Its file is unlinked when the
      * group is freed, by the thread: the pages of a large one take milliseconds to free. */
-    uint64_t retired_version;
+    uint64_t retired_version, retired_size;
 };
 
 /* Events asked for by somebody; answered after the group's commit, also when that failed. */
@@ -53,12 +66,16 @@ struct event_query {
 
 struct group {
     struct group_command {
-        struct changeset set;
-        void *owner; /* who waits for it; the committer does not look */
+        struct changeset set; /* of one pool */
+        void *owner;          /* who waits for it; the committer does not look */
+        /* Results: it was not carried out, because its pool could not be published; that may be
+         * tried once more. */
+        bool aside, again;
     } * commands;
     size_t count, capacity;
     struct changeset
-        background; /* states and events of reports and recoveries, after the commands */
+        background;        /* states and events of reports and recoveries, after the commands */
+    struct changeset held; /* result: of these, states of pools that had commands set aside */
     struct group_target *targets;
     size_t target_count;
     struct event_query *queries;
@@ -69,11 +86,16 @@ struct group {
     uint64_t next_id;
     struct group *next; /* among those to be freed */
     /* Results: */
-    int error; /* 0 = durable and published; -errno = nothing of it happened */
+    int error; /* 0 = durable and published, but what was set aside; -errno = nothing happened */
     const char *failed_step;
     bool broke_store; /* an errand did: the next group has to reopen it */
     uint64_t commit_ns;
 };
+
+/* The pool whose command it is. */
+static inline uint64_t group_command_pool(const struct group_command *command) {
+    return command->set.count ? command->set.items[0].pool_id : 0;
+}
 
 struct group *group_new(void);
 struct group *group_free(struct group *group); /* returns NULL */

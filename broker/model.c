@@ -385,9 +385,9 @@ void model_loaded(struct model *model, uint64_t next_id, bool same_boot, uint64_
 
 /* ---- publishing ---- */
 
-void model_settle(struct model *model, uint64_t generation) {
-    size_t i = 0;
-    for (struct model_key *key; (key = map_next(&model->keys, &i));) {
+void model_settle_pool(struct model *model, struct model_pool *pool, uint64_t generation) {
+    for (uint32_t i = 0; i < pool->count; i++) {
+        struct model_key *key = pool->order[i];
         /* Nothing is staged; a key whose deletion was undone may still count what was published
          * while it was away. */
         if (key->pending)
@@ -398,6 +398,12 @@ void model_settle(struct model *model, uint64_t generation) {
             model_mark_dirty(model, key);
         }
     }
+}
+
+void model_settle(struct model *model, uint64_t generation) {
+    size_t i = 0;
+    for (struct model_pool *pool; (pool = map_next(&model->pools, &i));)
+        model_settle_pool(model, pool, generation);
 }
 
 void model_published(struct model *model, const struct changeset *set, uint64_t generation) {

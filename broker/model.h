@@ -160,10 +160,11 @@ struct model_key *model_twin(const struct model_key *key);
 bool model_is_default(const struct model_key *key);
 
 /* Take a changeset back, newest change first; changesets are undone in reverse order of their
- * making. */
+ * making; those of one pool without those of others, which change nothing of it. */
 void model_undo(struct model *model, const struct changeset *set);
-/* After the last undo, when nothing is staged any more. */
+/* After the last undo, when nothing is staged any more, or nothing of the pool. */
 void model_settle(struct model *model, uint64_t generation);
+void model_settle_pool(struct model *model, struct model_pool *pool, uint64_t generation);
 /* A command's changeset is visible to the workers as of `generation`. */
 void model_published(struct model *model, const struct changeset *set, uint64_t generation);
 /* A report's or recovery's changeset is visible as of `generation`: nothing was pending. */

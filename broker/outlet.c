@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <keybroker_shared/report.h>
@@ -248,17 +249,19 @@ int outlet_open(struct outlet *outlet, struct server *server, const struct pool_
     TAILQ_INIT(&outlet->peers);
     outlet->server = server;
     outlet->pool_id = pool->id;
-    outlet->gid = gid;
+    outlet->gid = gid == (gid_t)-1 ? getegid() : gid;
     snprintf(outlet->name, sizeof outlet->name, "%s", pool->name);
-    int dir_fd = runtime_open_subdir(server->pools_fd, pool->name, 0750, gid);
+    int dir_fd = runtime_open_subdir(server->pools_fd, pool->name, 0750, outlet->gid);
     if (dir_fd < 0)
         return dir_fd;
     int error = publication_open(&outlet->publication, pool->id, dir_fd, ret_generation);
-    if (error)
+    if (error) {
         close(dir_fd);
-    else
-        board_set_flags(&outlet->publication.board, 0); /* of a former broker's making */
-    return error;
+        return error;
+    }
+    board_set_flags(&outlet->publication.board, 0); /* of a former broker's making */
+    outlet->group = mem_strdup(pool->group);
+    return 0;
 }
 
 static void stop_listening(struct outlet *outlet) {
@@ -290,10 +293,8 @@ int outlet_listen(struct outlet *outlet) {
     return 0;
 }
 
-int outlet_regroup(struct outlet *outlet, gid_t gid) {
+int outlet_regroup(struct outlet *outlet, gid_t gid, const char *name) {
     int dir_fd = outlet->publication.dir_fd;
-    if (outlet->gid == gid)
-        return 0;
     if (fchown(outlet->publication.board.fd, (uid_t)-1, gid) < 0)
         return -errno;
     if (fchownat(dir_fd, KB_REPORT_SOCKET, (uid_t)-1, gid, AT_SYMLINK_NOFOLLOW) < 0 &&
@@ -302,7 +303,30 @@ int outlet_regroup(struct outlet *outlet, gid_t gid) {
     if (fchown(dir_fd, (uid_t)-1, gid) < 0)
         return -errno;
     outlet->gid = gid;
+    if (name != outlet->group) {
+        free(outlet->group);
+        outlet->group = mem_strdup(name);
+    }
     return 0;
+}
+
+bool outlet_has_its_group(const struct outlet *outlet) {
+    struct stat dir;
+    return fstat(outlet->publication.dir_fd, &dir) < 0 || dir.st_gid == outlet->gid;
+}
+
+void outlet_touch(struct outlet *outlet) {
+    if (!outlet->touched)
+        TAILQ_INSERT_TAIL(&outlet->server->touched, outlet, in_touched);
+    outlet->touched = true;
+}
+
+void outlet_set_due(struct outlet *outlet, enum due due) {
+    if (outlet->due)
+        TAILQ_REMOVE(&outlet->server->due, outlet, in_due);
+    outlet->due = due;
+    if (due)
+        TAILQ_INSERT_TAIL(&outlet->server->due, outlet, in_due);
 }
 
 static bool has_file(const struct outlet *outlet, const char *name) {
@@ -341,6 +365,11 @@ void outlet_close(struct outlet *outlet, bool retire) {
     struct server *server = outlet->server;
     while (!TAILQ_EMPTY(&outlet->peers))
         drop_peer(TAILQ_FIRST(&outlet->peers));
+    if (outlet->touched)
+        TAILQ_REMOVE(&server->touched, outlet, in_touched);
+    if (outlet->waking)
+        TAILQ_REMOVE(&server->waking, outlet, in_waking);
+    outlet_set_due(outlet, DUE_NOTHING);
     if (retire) {
         publication_retire(&outlet->publication, server_next_generation(server));
         unlinkat(server->pools_fd, outlet->name, AT_REMOVEDIR);
@@ -348,5 +377,6 @@ void outlet_close(struct outlet *outlet, bool retire) {
         publication_close(&outlet->publication);
     }
     stop_listening(outlet);
+    free(outlet->group);
     free(outlet);
 }

@@ -20,17 +20,34 @@ struct server;
 /* Workers' connections. */
 TAILQ_HEAD(report_peers, report_peer);
 
+/* What a pool is to have published though no command asks for it. */
+enum due {
+    DUE_NOTHING,
+    DUE_PROOF,   /* to be compared with the store, and built if it differs */
+    DUE_CATALOG, /* to be built */
+    DUE_RETRY,   /* the same, when it is time: it could not be */
+};
+
+TAILQ_HEAD(outlets, outlet);
+
 struct outlet {
     struct server *server;
     uint64_t pool_id;
     char name[POOL_NAME_MAX + 1];
-    gid_t gid;
+    gid_t gid;   /* that directory, board and socket belong to */
+    char *group; /* the same, as the pool's record said it; owned */
     struct publication publication;
     struct report_listener *listener; /* NULL until outlet_listen */
-    bool touched;                     /* to be announced in this round */
+    bool touched;                     /* to be announced in this round; it is in server->touched */
+    bool waking;                      /* readers are to be woken; it is in server->waking */
     uint32_t flags;                   /* as the board has them */
     bool target;                      /* its catalog goes into the group that is put together */
-    bool shown; /* the board says everything that the model does, but for what is staged */
+    bool shown;      /* the board says everything that the model does, but for what is staged */
+    bool behind;     /* the store has changes that the workers can't see yet */
+    bool complained; /* in the log, that it can't be published */
+    enum due due;    /* else than nothing: it is in server->due */
+    int64_t retry_mono;
+    TAILQ_ENTRY(outlet) in_touched, in_waking, in_due;
     struct report_peers peers; /* its own, in any order */
 };
 
@@ -43,9 +60,15 @@ int outlet_listen(struct outlet *outlet);
 /* The directory was wiped, or a file in it: make it anew. The catalog must be published again. 0 or
  * -errno. */
 int outlet_restore(struct outlet *outlet);
-/* Give directory, board and socket to another group. 0 or -errno. */
-int outlet_regroup(struct outlet *outlet, gid_t gid);
+/* Give directory, board and socket to a group, `name` in the pool's record. 0 or -errno. */
+int outlet_regroup(struct outlet *outlet, gid_t gid, const char *name);
 bool outlet_is_in_place(const struct outlet *outlet);
+/* Does the directory belong to the group that it was given to? */
+bool outlet_has_its_group(const struct outlet *outlet);
+/* To be announced in this round. */
+void outlet_touch(struct outlet *outlet);
+/* What is due to be published; moves it to the end of those that wait. */
+void outlet_set_due(struct outlet *outlet, enum due due);
 /* Read on from connections that rest because their users have said much; once a millisecond while
  * there are any (server->resting_peers). */
 void outlets_wake_peers(struct server *server);

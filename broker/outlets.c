@@ -43,6 +43,12 @@ int server_open_outlet(struct server *server, const struct model_pool *pool,
     int code = server_find_group(record->group, &gid, refusal);
     if (code)
         return code;
+    if (server_share_descriptors(server, server->outlets.count + 1))
+        return refuse(refusal, REFUSED_UNAVAILABLE, "too-many-pools", "",
+                      "the broker may have %llu files open, which is enough for %llu pools beside "
+                      "their workers: raise RLIMIT_NOFILE (LimitNOFILE= in its unit, ulimit -n)",
+                      (unsigned long long)server->descriptors,
+                      (unsigned long long)server->pools_most);
     struct outlet *outlet = mem_alloc(sizeof *outlet);
     uint64_t generation;
     int error = outlet_open(outlet, server, record, gid, &generation);
@@ -74,18 +80,25 @@ void server_close_outlet(struct server *server, uint64_t pool_id, bool retire) {
     struct outlet *outlet = map_remove(&server->outlets, pool_id);
     if (outlet)
         outlet_close(outlet, retire);
+    server_share_descriptors(server, server->outlets.count);
 }
 
-int server_regroup_outlet(struct server *server, const struct model_pool *pool, const char *group,
-                          struct refusal *refusal) {
-    struct outlet *outlet = map_get(&server->outlets, pool->record->id);
+/* Asked of the file system that it is about, with a file that never has a name. Where that can't be
+ * made, publishing will tell. */
+static int try_to_give(const struct server *server, gid_t gid) {
+    int fd = openat(server->pools_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    int error = fd >= 0 && fchown(fd, (uid_t)-1, gid) < 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+int server_check_group(struct server *server, const char *group, struct refusal *refusal) {
     gid_t gid;
     int code = server_find_group(group, &gid, refusal);
-    if (code || !outlet)
+    if (code)
         return code;
-    if (gid == (gid_t)-1)
-        gid = getegid();
-    int error = outlet_regroup(outlet, gid);
+    int error = gid == (gid_t)-1 ? 0 : try_to_give(server, gid);
     if (!error)
         return 0;
     return refuse(refusal, REFUSED_RULE, "cannot-chgrp", "group",

@@ -10,7 +10,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,18 +32,22 @@ enum {
 static void touch(struct server *server, uint64_t pool_id) {
     struct outlet *outlet = map_get(&server->outlets, pool_id);
     if (outlet)
-        outlet->touched = true;
+        outlet_touch(outlet);
 }
 
 /* A pool whose first catalog could not be published yet has nothing to announce: its workers go on
  * with what the last broker published. */
 static void announce_touched(struct server *server, uint64_t generation, bool failover) {
-    size_t i = 0;
-    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
-        if (outlet->touched && outlet->publication.catalog_version) {
-            outlet->touched = false;
-            publication_announce(&outlet->publication, generation, server->now, failover);
-        }
+    for (struct outlet *outlet; (outlet = TAILQ_FIRST(&server->touched));) {
+        TAILQ_REMOVE(&server->touched, outlet, in_touched);
+        outlet->touched = false;
+        if (!outlet->publication.catalog_version)
+            continue;
+        publication_announce(&outlet->publication, generation, server->now, failover);
+        if (!outlet->waking)
+            TAILQ_INSERT_TAIL(&server->waking, outlet, in_waking);
+        outlet->waking = true;
+    }
 }
 
 static void write_state(struct server *server, const struct model_key *key,
@@ -132,17 +135,22 @@ static bool show_trouble(struct outlet *outlet, const struct model_pool *pool) {
     if (flags == outlet->flags)
         return false;
     outlet->flags = flags;
-    outlet->touched |= news;
+    if (news)
+        outlet_touch(outlet);
     board_set_flags(&outlet->publication.board, flags);
     return news;
 }
 
-static bool show_troubles(struct server *server) {
+/* Of the pools that a changeset is about; an account reaches into several. */
+static bool show_troubles(struct server *server, const struct changeset *set) {
     bool news = false;
-    size_t i = 0;
-    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
-        const struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
-        news |= pool && show_trouble(outlet, pool);
+    uint64_t last = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        uint64_t pool_id = set->items[i].pool_id;
+        struct outlet *outlet = pool_id == last ? NULL : map_get(&server->outlets, pool_id);
+        const struct model_pool *pool = model_pool_by_id(server->model, pool_id);
+        news |= outlet && pool && show_trouble(outlet, pool);
+        last = pool_id;
     }
     return news;
 }
@@ -185,7 +193,7 @@ static void decline(struct server *server, struct outlet *outlet, uint64_t key_i
         return;
     key->touched_mono = server->now.mono_ms;
     publication_touch(&outlet->publication, key->record->slot, key->record->id);
-    outlet->touched = true;
+    outlet_touch(outlet);
     announce_touched(server, server_next_generation(server), false);
 }
 
@@ -212,7 +220,7 @@ void server_report(struct server *server, struct outlet *outlet, const struct ac
             model_report(server->model, &cause, pool, report, outlet->publication.generation, set);
     bool news = pool && show_trouble(outlet, pool);
     if (says_guard(set)) /* an account reaches into other pools */
-        news |= show_troubles(server);
+        news |= show_troubles(server, set);
     uint64_t generation = 0;
     if (set->count)
         generation = publish_live(server, set, news || fate == FATE_APPLIED, true);
@@ -232,7 +240,7 @@ void server_tick(struct server *server) {
     model_tick(server->model, server->now, TICK_PIECE, set);
     if (!set->count)
         return;
-    show_troubles(server);
+    show_troubles(server, set);
     uint64_t generation = publish_live(server, set, true, false);
     settle_live(server, &cause, set, generation);
 }
@@ -256,50 +264,17 @@ void server_send_errand(struct server *server, struct errand *errand) {
     server->errands++;
 }
 
-static bool changes_catalog(const struct change *change) {
-    return change->kind == CHANGE_POOL || change->kind == CHANGE_KEY || change->kind == CHANGE_RANK;
-}
-
-/* The pools whose catalog the group changes and that will still be there. */
-static void mark_targets(struct server *server, const struct group *group, bool everything) {
-    for (size_t i = 0; i < group->count; i++) {
-        const struct changeset *set = &group->commands[i].set;
-        for (size_t j = 0; j < set->count; j++) {
-            struct outlet *outlet = map_get(&server->outlets, set->items[j].pool_id);
-            if (outlet && changes_catalog(&set->items[j]))
-                outlet->target = true;
-        }
-    }
-    size_t i = 0;
-    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
-        outlet->target |= everything;
-        outlet->target &= model_pool_by_id(server->model, outlet->pool_id) != NULL;
-    }
-}
-
-static void collect_targets(struct server *server, struct group *group) {
-    size_t i = 0;
-    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
-        if (!outlet->target)
-            continue;
-        outlet->target = false;
-        group->targets =
-            mem_resize(group->targets, group->target_count + 1, sizeof *group->targets);
-        group->targets[group->target_count++] = (struct group_target){
-            .pool_id = outlet->pool_id,
-            .dir_fd = fcntl(outlet->publication.dir_fd, F_DUPFD_CLOEXEC, 0),
-            .board = &outlet->publication.board,
-            .version = server_next_generation(server),
-        };
-    }
+static bool is_to_be_published(const struct server *server) {
+    return server_publication_due(server) <= server->now.mono_ms;
 }
 
 /* Is there only what reports and the clock changed? It is on the boards already and nobody waits
  * for its commit, so a storm of failovers must not keep the disk and a processor busy with one
  * commit for each. */
 static bool is_background(const struct server *server) {
-    return !server->gathering->count && !server->republish && !server->reload && server->store_ok &&
-           !server->stopping && (server->gathering->background.count || server->model->dirty);
+    return !server->gathering->count && !server->reload && server->store_ok && !server->stopping &&
+           !is_to_be_published(server) &&
+           (server->gathering->background.count || server->model->dirty);
 }
 
 int64_t server_background_due(const struct server *server) {
@@ -312,9 +287,8 @@ void server_flush(struct server *server) {
         return;
     bool gather = is_background(server) && server->now.mono_ms < server->background_mono;
     bool wait = server->now.mono_ms < server->retry_mono;
-    bool republish = server->republish && !wait;
-    bool work = group->count || group->background.count || server->model->dirty || republish ||
-                !server->store_ok;
+    bool work = group->count || group->background.count || server->model->dirty || server->reload ||
+                is_to_be_published(server) || !server->store_ok;
     if ((wait && !server->store_ok) || gather || !work) {
         if (!group->queries && !group->errands)
             return;
@@ -330,9 +304,7 @@ void server_flush(struct server *server) {
         server->gathering = group_new();
         server->background_mono = server->now.mono_ms + BACKGROUND_MS;
         model_collect_dirty(server->model, &group->background);
-        mark_targets(server, group, republish);
-        collect_targets(server, group);
-        server->republish &= !republish;
+        server_collect_targets(server, group);
         group->next_id = server->model->next_id;
         group->reopen = !server->store_ok;
         group->check_master = server->reload;
@@ -344,8 +316,7 @@ void server_flush(struct server *server) {
 
 /* ---- a group came back ---- */
 
-/* Everything the model says of a pool's keys, on a board that does not say it yet. */
-static void show_pool(struct server *server, struct outlet *outlet, uint64_t generation) {
+void server_show_pool(struct server *server, struct outlet *outlet, uint64_t generation) {
     const struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
     for (uint32_t i = 0; pool && i < pool->count; i++)
         if (!pool->order[i]->pending)
@@ -355,44 +326,34 @@ static void show_pool(struct server *server, struct outlet *outlet, uint64_t gen
     outlet->shown = true;
 }
 
+void server_settle_pool(struct server *server, uint64_t pool_id, uint64_t generation) {
+    struct model_pool *pool = model_pool_by_id(server->model, pool_id);
+    struct outlet *outlet = map_get(&server->outlets, pool_id);
+    if (!pool) {
+        server_close_outlet(server, pool_id, true);
+        return;
+    }
+    struct map seen = { 0 };
+    for (uint32_t i = 0; i < pool->count; i++)
+        if (pool->order[i]->state.valid_since == VALID_SINCE_PENDING)
+            touch_account(server, pool->order[i], &seen);
+    map_deinit(&seen);
+    model_settle_pool(server->model, pool, generation);
+    if (!outlet)
+        return;
+    server_show_pool(server, outlet, generation);
+    outlet_touch(outlet);
+}
+
 void server_show_all(struct server *server) {
     uint64_t generation = server_next_generation(server);
     size_t i = 0;
     for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
         publication_recheck_expiries(&outlet->publication);
-        show_pool(server, outlet, generation);
-        outlet->touched = true;
+        server_show_pool(server, outlet, generation);
+        outlet_touch(outlet);
     }
     announce_touched(server, generation, false);
-}
-
-/* False: a catalog is stored but not published yet. */
-static bool take_targets(struct server *server, struct group *group, uint64_t generation) {
-    bool unpublished = false;
-    for (size_t i = 0; i < group->target_count; i++) {
-        struct group_target *target = &group->targets[i];
-        struct outlet *outlet = map_get(&server->outlets, target->pool_id);
-        if (target->publish_error || !outlet) {
-            log_error("pool %s: cannot publish its catalog: %s; trying again",
-                      outlet ? outlet->name : "?", strerror(-target->publish_error));
-            server->republish = true;
-            server->retry_mono = server->now.mono_ms + RETRY_MS;
-            if (outlet)
-                outlet->shown = false;
-            unpublished = true;
-            continue;
-        }
-        publication_set_catalog(&outlet->publication, &target->built, target->order, target->count);
-        target->order = NULL;
-        outlet->touched = true;
-        if (!outlet->shown)
-            show_pool(server, outlet, generation);
-        int error = outlet->listener ? 0 : outlet_listen(outlet);
-        if (error)
-            log_error("pool %s: cannot open its report socket: %s; trying again", outlet->name,
-                      strerror(-error));
-    }
-    return !unpublished;
 }
 
 static void retire_deleted(struct server *server, const struct changeset *set) {
@@ -417,29 +378,45 @@ static void retire_catalogs(struct server *server, struct group *group) {
         if (!outlet)
             continue;
         target->retired_version = outlet->publication.retired_catalog;
+        target->retired_size = outlet->publication.retired_size;
         outlet->publication.retired_catalog = 0;
     }
 }
 
+static void answer_command(struct server *server, const struct group *group,
+                           const struct group_command *command) {
+    char problem[256] = "";
+    if (command->aside) {
+        server_explain_aside(server, group, group_command_pool(command), problem);
+        admin_unpublishable(command->owner, problem);
+        return;
+    }
+    if (server_is_published(server, command))
+        admin_committed(command->owner);
+    else
+        admin_unpublished(command->owner);
+    pass_on_events(server, &command->set);
+}
+
 static void group_succeeded(struct server *server, struct group *group) {
     uint64_t generation = server_next_generation(server);
-    bool published = take_targets(server, group, generation);
+    server_settle_aside(server, group, generation);
+    server_take_targets(server, group, generation);
     for (size_t i = 0; i < group->count; i++) {
-        retire_deleted(server, &group->commands[i].set);
-        publish_states(server, &group->commands[i].set, generation);
+        const struct group_command *command = &group->commands[i];
+        if (command->aside)
+            continue;
+        retire_deleted(server, &command->set);
+        publish_states(server, &command->set, generation);
+        show_troubles(server, &command->set);
     }
-    show_troubles(server);
     announce_touched(server, generation, false);
     retire_catalogs(server, group);
     for (size_t i = 0; i < group->count; i++)
-        model_published(server->model, &group->commands[i].set, generation);
-    for (size_t i = 0; i < group->count; i++) {
-        if (published)
-            admin_committed(group->commands[i].owner);
-        else
-            admin_unpublished(group->commands[i].owner);
-        pass_on_events(server, &group->commands[i].set);
-    }
+        if (!group->commands[i].aside)
+            model_published(server->model, &group->commands[i].set, generation);
+    for (size_t i = 0; i < group->count; i++)
+        answer_command(server, group, &group->commands[i]);
     pass_on_events(server, &group->background);
     server->metrics.commits++;
     histogram_add(&server->metrics.commit, group->commit_ns);
@@ -474,15 +451,6 @@ static void keep_background(struct server *server, struct group *group) {
     changeset_deinit(&later);
 }
 
-/* Directories go back to the groups that the records say. */
-static void regroup(struct server *server) {
-    size_t i = 0;
-    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));) {
-        const struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
-        server_regroup_outlet(server, pool, pool->record->group, NULL);
-    }
-}
-
 static void close_orphans(struct server *server) {
     for (bool again = true; again;) {
         again = false;
@@ -505,7 +473,6 @@ static void group_failed(struct server *server, struct group *group) {
     server->store_ok = false;
     server->retry_mono = server->now.mono_ms + RETRY_MS;
     server->metrics.failed_commits++;
-    server->republish |= group->target_count > 0;
     if (group->error == -ESTALE) {
         /* The disk went on without us: only a start that loads anew can know what is on it. */
         log_error("the store is not what was written last; ending, to be started anew");
@@ -519,7 +486,6 @@ static void group_failed(struct server *server, struct group *group) {
         return;
     model_settle(server->model, server_next_generation(server));
     close_orphans(server);
-    regroup(server);
     /* The boards lag behind the model only by what was staged, and that is gone. */
     server_show_all(server);
 }

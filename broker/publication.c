@@ -19,7 +19,20 @@ int publication_open(struct publication *pub, uint64_t pool_id, int dir_fd,
     *pub = (struct publication){ .pool_id = pool_id,
                                  .dir_fd = dir_fd,
                                  .choice = KB_BOARD_NO_POSITION };
-    return board_open(&pub->board, dir_fd, ret_generation);
+    int error = board_open(&pub->board, dir_fd, ret_generation);
+    if (error)
+        return error;
+    pub->dir = descriptor_new(dir_fd);
+    catalog_unlink_others(dir_fd, kb_board_catalog_version(pub->board.shared));
+    return 0;
+}
+
+struct catalog_built publication_named_catalog(const struct publication *pub) {
+    const struct kb_board *shared = pub->board.shared;
+    struct catalog_built named = { 0 };
+    if (!kb_board_read_catalog(shared, &named.version, &named.size, &named.checksum))
+        named.version = 0;
+    return named;
 }
 
 static void drop_order(struct publication *pub) {
@@ -38,7 +51,7 @@ void publication_close(struct publication *pub) {
     drop_order(pub);
     heap_deinit(&pub->recoveries);
     board_close(&pub->board);
-    close(pub->dir_fd);
+    pub->dir = descriptor_unref(pub->dir);
 }
 
 void publication_retire(struct publication *pub, uint64_t generation) {
@@ -206,6 +219,13 @@ void publication_set_state(struct publication *pub, uint32_t slot, uint64_t key_
     index_slot(pub, pub->positions[slot]);
 }
 
+void publication_forget(struct publication *pub, uint32_t slot, uint64_t key_id) {
+    if (!is_published(pub, slot, key_id))
+        return;
+    board_set_slot(&pub->board, slot, &(struct board_entry){ 0 });
+    index_slot(pub, pub->positions[slot]);
+}
+
 void publication_touch(struct publication *pub, uint32_t slot, uint64_t key_id) {
     if (!is_published(pub, slot, key_id))
         return;
@@ -283,14 +303,18 @@ static void account_for_choice(struct publication *pub, uint32_t choice, struct 
     pub->choice_id = id;
 }
 
-/* A broker that was killed may have left others: built, not yet announced, or not yet unlinked.
- * Nothing else is being built when a catalog is announced (one group commits at a time). */
-static void retire_old(struct publication *pub, uint64_t old_version) {
-    if (!pub->swept)
-        catalog_unlink_others(pub->dir_fd, pub->catalog_version);
-    else
-        pub->retired_catalog = old_version;
-    pub->swept = true;
+/* Also where the board of a former broker names it already, but lost its count of slots. */
+static void name_catalog(struct publication *pub) {
+    const struct kb_board *shared = pub->board.shared;
+    if (kb_board_catalog_version(shared) != pub->catalog_version) {
+        struct catalog_built old = publication_named_catalog(pub);
+        pub->retired_catalog = old.version;
+        pub->retired_size = old.size;
+    } else if (atomic_load_explicit(&shared->slot_count, memory_order_relaxed) == pub->slot_count) {
+        return;
+    }
+    board_set_catalog(&pub->board, pub->catalog_version, pub->catalog_size, pub->catalog_checksum,
+                      pub->slot_count);
 }
 
 void publication_announce(struct publication *pub, uint64_t generation, struct moment now,
@@ -300,17 +324,11 @@ void publication_announce(struct publication *pub, uint64_t generation, struct m
     struct board_hint hint = { .catalog_version = pub->catalog_version,
                                .position = choice,
                                .until_ms = earliest_recovery(pub, choice) };
-    const struct kb_board *shared = pub->board.shared;
-    uint64_t old_version = kb_board_catalog_version(shared);
-    if (old_version != pub->catalog_version)
-        board_set_catalog(&pub->board, pub->catalog_version, pub->catalog_size,
-                          pub->catalog_checksum, pub->slot_count);
+    name_catalog(pub);
     board_announce(&pub->board, generation, &hint);
     pub->generation = generation;
     pub->wake_due = true;
     pub->wake_collided |= generation - pub->woken_generation > 31;
-    if (old_version != pub->catalog_version)
-        retire_old(pub, old_version);
     account_for_choice(pub, choice, now, failover);
 }
 
@@ -383,9 +401,10 @@ int publication_rebuild(struct publication *pub, int dir_fd, uint64_t generation
     board_retire(&pub->board, generation);
     board_wake(&pub->board, generation, true, INT32_MAX);
     board_close(&pub->board);
-    close(pub->dir_fd);
+    descriptor_unref(pub->dir);
     pub->board = fresh;
+    pub->dir = descriptor_new(dir_fd);
     pub->dir_fd = dir_fd;
-    pub->swept = false;
+    catalog_unlink_others(dir_fd, pub->catalog_version);
     return 0;
 }

@@ -14,6 +14,7 @@
 
 #include "board.h"
 #include "catalog.h"
+#include "descriptor.h"
 #include "heap.h"
 #include "moment.h"
 #include "record.h"
@@ -27,15 +28,16 @@ struct published_key {
 
 struct publication {
     uint64_t pool_id;
-    int dir_fd; /* owned */
+    int dir_fd;
+    struct descriptor *dir; /* the same, to be lent */
     struct board board;
     uint64_t generation; /* announced last */
     uint64_t catalog_version;
     uint64_t retired_catalog; /* 0 = none: a file that no board names any more, to be unlinked */
+    uint64_t retired_size;
     uint64_t catalog_size;
     uint64_t catalog_checksum;
     uint32_t slot_count;
-    bool swept; /* no catalogs but the published one lie in the directory */
 
     struct published_key *order; /* owned */
     uint32_t count;
@@ -56,7 +58,8 @@ struct publication {
     uint64_t woken_generation; /* every waiter that had seen less was woken */
 };
 
-/* Adopts or makes the board in `dir_fd`, which it takes over on success. 0 or -errno. */
+/* Adopts or makes the board in `dir_fd`, which it takes over on success. A broker that was killed
+ * may have left catalogs: all but the one that the board names are unlinked. 0 or -errno. */
 int publication_open(struct publication *pub, uint64_t pool_id, int dir_fd,
                      uint64_t *ret_generation);
 /* Leaves board and catalog in place for attached workers. */
@@ -64,7 +67,10 @@ void publication_close(struct publication *pub);
 /* The pool is gone: retire the board and remove every file; the directory is the caller's. */
 void publication_retire(struct publication *pub, uint64_t generation);
 
-/* A new catalog was renamed in: take its order (takes over the array). Slots that left are cleared.
+/* The catalog that the board names; its version is 0 if there is none. */
+struct catalog_built publication_named_catalog(const struct publication *pub);
+/* A new catalog was renamed in, or the one that the board names was found right: take its order
+ * (takes over the array). Slots that left are cleared.
  * After the new generation was announced the old version is in retired_catalog. */
 void publication_set_catalog(struct publication *pub, const struct catalog_built *built,
                              struct published_key *order, uint32_t count);
@@ -75,6 +81,8 @@ void publication_expect(const struct publication *pub, uint32_t slot);
 /* A key's state; ignored while the key is not in the published order. */
 void publication_set_state(struct publication *pub, uint32_t slot, uint64_t key_id,
                            const struct key_state *state);
+/* The key is deleted, though the published catalog still has it: it is handed out no more. */
+void publication_forget(struct publication *pub, uint32_t slot, uint64_t key_id);
 /* Move the key's status word without changing what it says (a report on it was declined). */
 void publication_touch(struct publication *pub, uint32_t slot, uint64_t key_id);
 

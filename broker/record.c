@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "catalog_leaf.h"
 #include "memory.h"
@@ -69,6 +70,16 @@ struct pool_record *pool_record_unref(struct pool_record *record) {
         free(record);
     }
     return NULL;
+}
+
+bool pool_record_differs(const struct pool_record *one, const struct pool_record *other) {
+    return one->default_key_id != other->default_key_id || one->strategy != other->strategy ||
+           strcmp(one->name, other->name) || strcmp(one->vendor, other->vendor) ||
+           strcmp(one->group, other->group) ||
+           strcmp(one->exceeded_recovery, other->exceeded_recovery) ||
+           strcmp(one->error_recovery, other->error_recovery) ||
+           strcmp(one->base_url, other->base_url) || strcmp(one->guard, other->guard) ||
+           strcmp(one->rules, other->rules);
 }
 
 struct key_record *key_record_new(void) {

@@ -9,6 +9,7 @@
 #define BROKER_RECORD_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <keybroker.h>
@@ -83,6 +84,8 @@ struct pool_record *pool_record_new(void);
 struct pool_record *pool_record_copy(const struct pool_record *record);
 struct pool_record *pool_record_ref(struct pool_record *record);
 struct pool_record *pool_record_unref(struct pool_record *record); /* NULL allowed; returns NULL */
+/* In more than the revision, of one pool. */
+bool pool_record_differs(const struct pool_record *one, const struct pool_record *other);
 
 struct key_record *key_record_new(void);
 struct key_record *key_record_copy(const struct key_record *record);

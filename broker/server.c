@@ -20,7 +20,22 @@ uint64_t server_next_generation(struct server *server) {
 
 /* ---- the heartbeat ---- */
 
-static void check_outlet(struct server *server, struct outlet *outlet) {
+/* Somebody gave the directory away: its group is who may use the pool. */
+static void check_group(struct outlet *outlet) {
+    if (outlet_has_its_group(outlet))
+        return;
+    int error = outlet_regroup(outlet, outlet->gid, outlet->group);
+    if (error)
+        log_error("pool %s: its directory belongs to another group than the pool's, and can't be "
+                  "given back: %s",
+                  outlet->name, strerror(-error));
+    else
+        log_warning("pool %s: its directory belonged to another group than the pool's; given back",
+                    outlet->name);
+}
+
+static void check_outlet(struct outlet *outlet) {
+    check_group(outlet);
     if (outlet_is_in_place(outlet))
         return;
     log_warning("pool %s: its runtime directory, or a file in it, was wiped; publishing it again",
@@ -30,7 +45,7 @@ static void check_outlet(struct server *server, struct outlet *outlet) {
         log_error("pool %s: cannot restore its runtime directory: %s", outlet->name,
                   strerror(-error));
     else
-        server->republish = true;
+        outlet_set_due(outlet, DUE_CATALOG);
 }
 
 static void check_runtime(struct server *server) {
@@ -46,7 +61,7 @@ static void check_runtime(struct server *server) {
     size_t i = 0;
     for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
         if (outlet->listener)
-            check_outlet(server, outlet);
+            check_outlet(outlet);
         else if (outlet->publication.catalog_version) /* published, but without a socket yet */
             outlet_listen(outlet);
     admin_check(server->admin);
@@ -98,12 +113,13 @@ static void check_clock(struct server *server) {
 /* ---- turns ---- */
 
 static bool wake_readers(struct server *server) {
-    bool more = false;
-    size_t i = 0;
-    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
-        if (publication_wake(&outlet->publication))
-            more = true;
-    return more;
+    for (struct outlet *outlet = TAILQ_FIRST(&server->waking), *next; outlet; outlet = next) {
+        next = TAILQ_NEXT(outlet, in_waking);
+        outlet->waking = publication_wake(&outlet->publication);
+        if (!outlet->waking)
+            TAILQ_REMOVE(&server->waking, outlet, in_waking);
+    }
+    return !TAILQ_EMPTY(&server->waking);
 }
 
 static int64_t next_deadline(const struct server *server, bool busy) {
@@ -117,10 +133,10 @@ static int64_t next_deadline(const struct server *server, bool busy) {
         until = background;
     if (server->resting_peers && server->now.mono_ms + 1 < until)
         until = server->now.mono_ms + 1;
-    bool retry = (!server->store_ok || server->republish) && !server->committing;
-    if (retry && server->retry_mono < until)
-        until = server->retry_mono;
-    return until;
+    if (server->committing)
+        return until;
+    int64_t retry = server->store_ok ? server_publication_due(server) : server->retry_mono;
+    return retry < until ? retry : until;
 }
 
 int server_run(struct server *server) {

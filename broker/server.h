@@ -6,8 +6,9 @@
  *           → boards, catalogs, generation → the peer's OK, watchers
  *   report  → model → board, generation → (later, coalesced) committer → watchers
  *
- * server.c is the loop's turns and the heartbeat, pipeline.c the way of a change, startup.c how it
- * comes up and goes down, outlets.c every pool's place in the runtime directory.
+ * server.c is the loop's turns and the heartbeat, pipeline.c the way of a change, targets.c which
+ * pools a group publishes, startup.c how it comes up and goes down, outlets.c every pool's place in
+ * the runtime directory.
  */
 #ifndef BROKER_SERVER_H
 #define BROKER_SERVER_H
@@ -34,6 +35,9 @@ struct server {
     struct committer *committer;
     struct admin *admin;
     struct map outlets;      /* pool id → outlet */
+    struct outlets touched;  /* of them, to be announced in this round */
+    struct outlets waking;   /* whose readers are to be woken */
+    struct outlets due;      /* to be published anew without a command */
     struct map report_users; /* uid → its connections to report sockets (outlet.c) */
     uint32_t resting_peers;  /* of them, not read for the moment */
     struct names names;
@@ -48,14 +52,15 @@ struct server {
     struct group *gathering;    /* the next group */
     bool committing;            /* a group is with the committer */
     unsigned errands;           /* that somebody waits for */
-    bool republish;             /* a catalog could not be renamed in, or a directory was wiped */
     bool reload;                /* SIGHUP: the next group checks the master key */
     bool store_ok;
     char store_problem[128];
     int64_t background_mono; /* not before: a commit of what nobody waits for */
-    int64_t retry_mono;      /* not before: the next try after a failure */
+    int64_t retry_mono;      /* not before: the next try after a failure of the store */
     uint64_t events_dropped;
     size_t payload_bytes;        /* that admin sessions may fill now */
+    uint64_t descriptors;        /* that the process may have open */
+    uint64_t pools_most;         /* with so many of these they leave enough for the rest */
     uint32_t report_connections; /* at most, so that descriptors are left for the rest */
 
     struct loop_source commit_source, signal_source;
@@ -101,6 +106,28 @@ void server_group_done(struct server *server);
 /* Write everything that the model says to every board and announce it, e.g. after the clock was
  * set. */
 void server_show_all(struct server *server);
+/* Everything that the model says of a pool's keys, on a board that does not say it yet. */
+void server_show_pool(struct server *server, struct outlet *outlet, uint64_t generation);
+/* The pool's commands are taken back: nothing of it is staged any more. */
+void server_settle_pool(struct server *server, uint64_t pool_id, uint64_t generation);
+
+/* ---- targets.c ---- */
+
+/* The pools that the group publishes: those whose catalogs its commands change, and of those that
+ * are due all that are only to be proven, but one that is to be built: room for one is enough. */
+void server_collect_targets(struct server *server, struct group *group);
+/* The group is stored: the commands that were set aside leave it, to be refused, or to be tried
+ * once more before others. */
+void server_settle_aside(struct server *server, struct group *group, uint64_t generation);
+/* Why a command of the pool was set aside. */
+void server_explain_aside(const struct server *server, const struct group *group, uint64_t pool_id,
+                          char problem[256]);
+/* What was renamed in goes to the boards, to be announced; what could not be is tried again. */
+void server_take_targets(struct server *server, struct group *group, uint64_t generation);
+/* Can all of its pool's workers see the command? */
+bool server_is_published(const struct server *server, const struct group_command *command);
+/* When a pool is to be built the next time; INT64_MAX = none is. */
+int64_t server_publication_due(const struct server *server);
 
 /* ---- startup.c ---- */
 
@@ -109,12 +136,15 @@ int server_start(struct server *server);
 void server_shut_down(struct server *server);
 /* --restore: make the store of a backup and end. Logs what became of it. 0 or -errno. */
 int server_restore(struct server *server);
-/* SIGHUP: check the master key file, publish everything again. */
+/* SIGHUP: check the master key file, and that what is published is what the store says. */
 void server_reload(struct server *server);
 /* Open, lock and remember $RUNTIME and $RUNTIME/pools; replaces what was open before. 0 or -errno.
  */
 int server_open_runtime(struct server *server);
 bool server_runtime_is_in_place(const struct server *server);
+/* How many descriptors are left for workers' connections beside so many pools; -EMFILE: so few that
+ * no pool should be added. */
+int server_share_descriptors(struct server *server, size_t pools);
 
 /* ---- outlets.c ---- */
 
@@ -129,9 +159,9 @@ int server_find_group(const char *group, gid_t *ret_gid, struct refusal *refusal
 /* A pool's directory, board and report socket; 0 or a refusal. Undone by server_close_outlet. */
 int server_open_outlet(struct server *server, const struct model_pool *pool,
                        struct refusal *refusal);
-/* Give the pool's directory and socket to another group; 0 or a refusal. */
-int server_regroup_outlet(struct server *server, const struct model_pool *pool, const char *group,
-                          struct refusal *refusal);
+/* May the broker give a pool's files to this group? Nothing is changed; the pool's directory
+ * follows its record when that is published. 0 or a refusal. */
+int server_check_group(struct server *server, const char *group, struct refusal *refusal);
 void server_close_outlet(struct server *server, uint64_t pool_id, bool retire);
 
 #endif

@@ -171,6 +171,10 @@ static int load(struct server *server) {
     error = server_open_outlets(server, &floor);
     if (error)
         return error;
+    if (server_share_descriptors(server, server->outlets.count))
+        log_warning("%zu pools leave few of %llu descriptors for workers: raise RLIMIT_NOFILE "
+                    "(LimitNOFILE=, ulimit -n)",
+                    server->outlets.count, (unsigned long long)server->descriptors);
     error = store_begin_start(store, floor, &server->start);
     if (error) {
         log_error("the store cannot be written: %s", strerror(-error));
@@ -189,7 +193,8 @@ static int load(struct server *server) {
 
 enum {
     REPORT_CONNECTIONS_MAX = 50000, /* all pools together; each costs ~450 bytes */
-    KEPT_DESCRIPTORS = 1024,        /* for admin sessions, boards, catalogs and the store */
+    KEPT_DESCRIPTORS = 1024,        /* for admin sessions, a catalog and the store */
+    POOL_DESCRIPTORS = 3,           /* directory, board, report socket */
     SLICE_NS = 100 * 1000,          /* the least there is */
 };
 
@@ -203,10 +208,20 @@ static void protect_process(struct server *server) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    rlim_t reports = files.rlim_cur > 2 * KEPT_DESCRIPTORS ? files.rlim_cur - KEPT_DESCRIPTORS
-                                                           : files.rlim_cur / 2;
+    server->descriptors = files.rlim_cur;
+}
+
+/* A small limit is shared in the same proportions as a large one. */
+int server_share_descriptors(struct server *server, size_t pools) {
+    uint64_t kept = server->descriptors / 4;
+    if (kept > KEPT_DESCRIPTORS)
+        kept = KEPT_DESCRIPTORS;
+    uint64_t shared = server->descriptors - kept, taken = (uint64_t)pools * POOL_DESCRIPTORS;
+    uint64_t reports = taken < shared ? shared - taken : 1;
     server->report_connections =
         reports < REPORT_CONNECTIONS_MAX ? (uint32_t)reports : REPORT_CONNECTIONS_MAX;
+    server->pools_most = shared * 3 / 4 / POOL_DESCRIPTORS;
+    return pools > server->pools_most ? -EMFILE : 0;
 }
 
 /* The kernel's struct sched_attr, which libc does not declare. */
@@ -309,17 +324,31 @@ static int start_committer(struct server *server) {
     return 0;
 }
 
-/* The first publication of every pool, before anybody is served. */
+static bool is_untried(const struct server *server) {
+    const struct outlet *outlet;
+    TAILQ_FOREACH(outlet, &server->due, in_due)
+    if (outlet->due != DUE_RETRY)
+        return true;
+    return false;
+}
+
+/* The first publication of every pool, before anybody is served: what lies there and is what the
+ * store says stays, so that a runtime directory that is nearly full is enough. A pool for which it
+ * is not is served by what is published, and tried again. */
 static int publish_first(struct server *server) {
-    server->republish = true;
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
+        outlet_set_due(outlet, DUE_PROOF);
     server->store_ok = true;
-    server_flush(server);
-    while (server->committing) {
-        struct pollfd ready = { .fd = server->commit_source.fd, .events = POLLIN };
-        if (poll(&ready, 1, -1) < 0 && errno != EINTR)
-            return -errno;
-        server_group_done(server);
-    }
+    do {
+        server_flush(server);
+        while (server->committing) {
+            struct pollfd ready = { .fd = server->commit_source.fd, .events = POLLIN };
+            if (poll(&ready, 1, -1) < 0 && errno != EINTR)
+                return -errno;
+            server_group_done(server);
+        }
+    } while (server->store_ok && is_untried(server));
     if (!server->store_ok) {
         log_error("nothing can be published: %s", server->store_problem);
         return -EIO;
@@ -334,6 +363,9 @@ int server_start(struct server *server) {
     server->wall_offset_ms = server->now.wall_ms - server->now.mono_ms;
     server->next_beat_mono = server->now.mono_ms;
     server->gathering = group_new();
+    TAILQ_INIT(&server->touched);
+    TAILQ_INIT(&server->waking);
+    TAILQ_INIT(&server->due);
     protect_process(server);
     int error = open_state(server);
     if (!error)
@@ -394,9 +426,12 @@ int server_restore(struct server *server) {
 }
 
 void server_reload(struct server *server) {
-    log_info("SIGHUP: publishing everything again");
+    log_info("SIGHUP: comparing what is published with the store");
     server->reload = true; /* the committer has the store: it checks the master key */
-    server->republish = true;
+    size_t i = 0;
+    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
+        if (!outlet->due)
+            outlet_set_due(outlet, DUE_PROOF);
 }
 
 enum { LAST_COMMIT_MS = 10000, LAST_TURNS = 2000 };

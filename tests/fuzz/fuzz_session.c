@@ -2,7 +2,8 @@
  * Fuzz target: the admin socket. Input: bytes as a peer sends them; 0xff, which no text has, ends
  * what arrives at once, and the byte behind it says what happens then:
  *
- *   c commit   f, F the commit fails   t, T a minute, a day pass   h a heartbeat
+ *   c commit   f, F the commit fails   n, N there is no room for a catalog, or for one   t, T a
+ *   minute, a day pass   h a heartbeat
  *   d hang up and come again   v come again as a viewer   e send no more
  *   w the watcher, which is another session, begins   r reports come in while an import is running
  *   x, X a line, a payload comes that is too long and does not end
@@ -115,6 +116,12 @@ static void happen(uint8_t what) {
         break;
     case 'F':
         fail_commit(RIG_FAILS_TO_BEGIN);
+        break;
+    case 'n':
+        fail_commit(RIG_HAS_NO_ROOM);
+        break;
+    case 'N':
+        fail_commit(RIG_HAS_ROOM_FOR_ONE);
         break;
     case 't':
         rig_pass(60 * 1000);

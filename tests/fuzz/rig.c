@@ -55,6 +55,11 @@ uint64_t server_next_generation(struct server *server) {
     return server->start << KB_GENERATION_START_SHIFT | ++server->changes;
 }
 
+int server_share_descriptors(struct server *server, size_t pools) {
+    (void)server, (void)pools;
+    return 0;
+}
+
 /* ---- the loop ---- */
 
 struct loop {
@@ -128,12 +133,12 @@ static bool serve_one(void) {
 
 static bool is_settled(const struct server *server) {
     return !server->committing && !server->gathering->count && server->store_ok &&
-           !server->republish;
+           TAILQ_EMPTY(&server->due);
 }
 
 static void check_copy(const struct model_key *key) {
-    struct copied_pool *pool = map_get(&rig.server.committer->pools, key->record->pool_id);
-    const struct copied_key *copy = pool ? map_get(&pool->keys, key->record->id) : NULL;
+    struct replica_pool *pool = map_get(&rig.server.committer->replica.pools, key->record->pool_id);
+    const struct replica_key *copy = pool ? map_get(&pool->keys, key->record->id) : NULL;
     must(copy && copy->record == key->record && copy->rank == key->rank);
     must(pool->record == key->pool->record && pool->keys.count == key->pool->count);
 }
@@ -166,7 +171,7 @@ void rig_check(void) {
     for (const struct model_pool *pool; (pool = map_next(&server->model->pools, &i));)
         check_board(pool);
     must(server->outlets.count == server->model->pools.count);
-    must(server->committer->pools.count == server->model->pools.count);
+    must(server->committer->replica.pools.count == server->model->pools.count);
 }
 
 /* The generation at which a key was last valid anew is written before it is known; what a report
@@ -195,10 +200,10 @@ static void check_restart(void) {
     const struct model *model = rig.server.model;
     struct model *loaded = model_new();
     size_t i = 0;
-    for (struct copied_pool *pool; (pool = map_next(&rig.server.committer->pools, &i));) {
+    for (struct replica_pool *pool; (pool = map_next(&rig.server.committer->replica.pools, &i));) {
         size_t j = 0;
         model_load_pool(loaded, pool_record_ref(pool->record));
-        for (struct copied_key *key; (key = map_next(&pool->keys, &j));) {
+        for (struct replica_key *key; (key = map_next(&pool->keys, &j));) {
             const struct key_state *state = rig_store_state(key->record->id);
             must(state);
             model_load_key(loaded, key_record_ref(key->record), key->rank, state);
@@ -247,10 +252,10 @@ void rig_turn(void) {
 static void be_the_thread(struct committer *committer) {
     struct group *group = committer->todo;
     must(group);
+    rig.built = 0;
     process(committer, group);
     hand_back(committer, group);
-    free_groups(committer->discarded);
-    committer->discarded = NULL;
+    free_discarded(committer);
 }
 
 void rig_commit(void) {
@@ -454,6 +459,9 @@ void rig_begin(void) {
         .store_ok = true,
         .report_connections = 8,
     };
+    TAILQ_INIT(&rig.server.touched);
+    TAILQ_INIT(&rig.server.waking);
+    TAILQ_INIT(&rig.server.due);
     model_loaded(rig.server.model, 1, true, server_next_generation(&rig.server), rig.now);
     make_pools();
 }

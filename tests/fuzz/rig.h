@@ -16,7 +16,13 @@
 #define RIG_SECRET "sk-CANARY-0123456789abcdef"
 
 /* Where the next group fails. */
-enum rig_failure { RIG_SOUND, RIG_FAILS_TO_BEGIN, RIG_FAILS_TO_COMMIT };
+enum rig_failure {
+    RIG_SOUND,
+    RIG_FAILS_TO_BEGIN,
+    RIG_FAILS_TO_COMMIT,
+    RIG_HAS_NO_ROOM,      /* for any catalog */
+    RIG_HAS_ROOM_FOR_ONE, /* a group */
+};
 
 struct rig_peer {
     struct session *session; /* NULL once the broker has dropped it */
@@ -30,6 +36,7 @@ struct rig {
     struct server server;
     struct moment now;
     enum rig_failure failure;
+    unsigned built; /* catalogs of this group */
     /* Run while a long command lets workers' reports in. */
     void (*let_in)(void);
 };

@@ -18,6 +18,7 @@
 #include <criterion/criterion.h>
 #include <keybroker.h>
 
+#include "tests/support/disk.h"
 #include "tests/support/own_groups.h"
 #include "tests/support/foreign.h"
 #include "tests/support/peer.h"
@@ -369,6 +370,44 @@ TEST_BOTH_LOOPS(access, every_file_has_the_mode_and_group_that_the_access_rule_n
     peer = peer_open(b);
     peer_must(peer, "set pool main group=");
     assert_files(b, getegid());
+}
+
+/* The directory was given away at once, and its keys with the next change of any kind. */
+TEST_BOTH_LOOPS(access, a_refused_change_of_group_gives_the_pool_to_nobody) {
+    if (!may_become_others())
+        return;
+    struct slow_disk *disk = disk_new(b, b->state_dir);
+    start(b);
+    struct peer *peer = peer_open(b);
+    static const char DOCUMENT[] =
+        "{\"format\":1,\"pool\":{\"vendor\":\"openai\",\"group\":\"54322\"},"
+        "\"keys\":[{\"name\":\"other\",\"config\":{\"api_key\":%s}}]}";
+    const char *bad = scene_text(DOCUMENT, "\"\""), *good = scene_text(DOCUMENT, "\"sk-other\"");
+    cr_assert_eq(peer_ask_with(peer, bad, "import main mode=merge")->code, 400);
+    assert_files(b, WORKERS);
+    peer_must_with(peer, good, "import main mode=merge dry-run");
+    assert_files(b, WORKERS);
+    cr_assert_eq(peer_ask(peer, "set pool main group=%d guard=nonsense", VIEWERS)->code, 400);
+    assert_files(b, WORKERS);
+    disk_break(disk, SLOW_DISK_ALL, EIO, 0);
+    cr_assert_eq(peer_ask(peer, "set pool main group=%d", VIEWERS)->code, 503);
+    assert_files(b, WORKERS);
+    disk_repair(disk);
+    EVENTUALLY(peer_ask(peer, "set key main key1 note=works")->code == 0);
+    assert_files(b, WORKERS);
+    peer_must_with(peer, good, "import main mode=merge");
+    assert_files(b, VIEWERS);
+}
+
+TEST_BOTH_LOOPS(access, a_directory_that_is_given_to_another_group_is_given_back) {
+    if (!may_become_others())
+        return;
+    start(b);
+    const char *pool = scene_text("%s/pools/main", b->runtime_dir);
+    cr_assert_eq(chown(pool, (uid_t)-1, VIEWERS), 0);
+    struct stat status;
+    EVENTUALLY(stat(pool, &status) == 0 && status.st_gid == WORKERS);
+    cr_assert(broker_log_has(b, "another group than the pool's"));
 }
 
 static int open_error_as(const struct broker *b, const struct peer_identity *who) {

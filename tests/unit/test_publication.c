@@ -421,26 +421,56 @@ Test(publication, a_catalog_counts_when_it_is_announced_and_the_old_one_is_retir
     cr_assert_eq(pub.retired_catalog, 0, "no catalog, nothing to retire");
 }
 
-/* Each kill at the wrong moment left a file with every key in it, for ever. */
-Test(publication, catalogs_that_a_killed_broker_left_go_with_the_first_announcement) {
+/* Each kill at the wrong moment left a file with every key in it, until a start came through. */
+Test(publication, catalogs_that_a_killed_broker_left_go_when_its_board_is_adopted) {
     begin(1);
     char shown[64], unannounced[64], next[64];
     touch_catalog(version, shown);
     touch_catalog(version + 1, unannounced); /* renamed in; the broker died before it was said */
     const char *half_built = ".catalog.00000000000000aa.new";
     close(openat(dir_fd, half_built, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    uint64_t named = version;
     publication_close(&pub);
     uint64_t found;
     cr_assert_eq(publication_open(&pub, POOL_ID, dup(dir_fd), &found), 0);
+    cr_assert(exists(shown), "readers may still open it");
+    cr_assert_not(exists(unannounced));
+    cr_assert_not(exists(half_built));
+    cr_assert_eq(publication_named_catalog(&pub).version, named);
     version++;
     publish(1);
     touch_catalog(version, next);
-    cr_assert(exists(shown), "readers may still open it");
     announce();
     cr_assert(exists(next));
-    cr_assert_not(exists(shown));
-    cr_assert_not(exists(unannounced));
-    cr_assert_not(exists(half_built));
+    cr_assert_eq(pub.retired_catalog, named);
+    cr_assert_eq(pub.retired_size, 4096);
+}
+
+Test(publication, a_catalog_that_the_board_names_already_is_taken_over) {
+    begin(2);
+    publication_close(&pub);
+    uint64_t found;
+    cr_assert_eq(publication_open(&pub, POOL_ID, dup(dir_fd), &found), 0);
+    struct kb_board *shared = pub.board.shared;
+    atomic_store(&shared->slot_count, 0); /* damaged */
+    version--;
+    publish(2);
+    announce();
+    cr_assert_eq(kb_board_catalog_version(shared), version);
+    cr_assert_eq(atomic_load(&shared->slot_count), 2);
+    cr_assert_eq(pub.retired_catalog, 0, "readers have it open");
+}
+
+/* There may be no room for a catalog without it. */
+Test(publication, a_deleted_key_is_handed_out_no_more_though_the_catalog_has_it) {
+    begin(2);
+    publication_forget(&pub, 0, 100);
+    announce();
+    expect_hint(1, NEVER);
+    cr_assert_eq(word(0), 0);
+    publication_forget(&pub, 1, 100);
+    announce();
+    expect_hint(1, NEVER);
 }
 
 Test(publication, a_retired_board_tells_its_readers_and_leaves_nothing) {
