@@ -156,9 +156,11 @@ int kbi_attach_open(struct attachment *ret_attachment, const char *path) {
         goto fail;
     }
     close(fd);
-    *ret_attachment = (struct attachment){
-        .board = memory, .dir_fd = dir_fd, .device = info.st_dev, .inode = info.st_ino
-    };
+    *ret_attachment = (struct attachment){ .board = memory,
+                                           .dir_fd = dir_fd,
+                                           .pool_path = path,
+                                           .device = info.st_dev,
+                                           .inode = info.st_ino };
     return 0;
 fail:
     if (fd >= 0)
@@ -174,6 +176,10 @@ void kbi_attach_close(struct attachment *attachment) {
     munmap((void *)(uintptr_t)attachment->board, KB_BOARD_SIZE);
     close(attachment->dir_fd);
     *attachment = (struct attachment){ .dir_fd = KBI_NO_FD };
+}
+
+bool kbi_attach_has_proc(void) {
+    return access("/proc/self/fd", X_OK) == 0;
 }
 
 /* On the stack: this may be called while reporting, which does not allocate. */

@@ -4,7 +4,8 @@
  * library that calls mdb_*. It never reads a catalog that it has not verified: LMDB itself crashes
  * on damaged files.
  *
- * LMDB hazards met here: it wants a path (it gets the descriptor that was verified), and it opens
+ * LMDB hazards met here: it wants a path (it gets the descriptor that was verified, where /proc has
+ * it), and it opens
  * its own descriptor without O_CLOEXEC, so a program started by a worker would inherit every key.
  */
 #include "internal.h"
@@ -102,13 +103,26 @@ static int error_of(int mdb_result) {
     }
 }
 
-static int open_lmdb(struct kbi_lmdb *lmdb, int fd, uint64_t size) {
-    char path[FILE_NAME_SIZE];
+/* The path to open what `fd` is: through the descriptor, which is the file that was verified, or
+ * where that cannot be by its name. The caller's; NULL = no memory. */
+static char *path_of(int fd, const char *pool_path, const char *name) {
+    char *path;
+    int length = kbi_attach_has_proc() ? asprintf(&path, "/proc/self/fd/%d", fd)
+                                       : asprintf(&path, "%s/%s", pool_path, name);
+    return length < 0 ? NULL : path;
+}
+
+static bool is_same_file(int one, int other) {
+    struct stat first, second;
+    return fstat(one, &first) == 0 && fstat(other, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+static int open_lmdb(struct kbi_lmdb *lmdb, int fd, const char *path, uint64_t size) {
     int lmdb_fd = KBI_NO_FD;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     unsigned flags = MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR | MDB_NOTLS;
 
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     int result = mdb_env_create(&lmdb->env);
     if (result == 0)
         result = mdb_env_set_mapsize(lmdb->env, (size + page - 1) / page * page);
@@ -118,6 +132,8 @@ static int open_lmdb(struct kbi_lmdb *lmdb, int fd, uint64_t size) {
         result = mdb_env_get_fd(lmdb->env, &lmdb_fd);
     if (result == 0 && fcntl(lmdb_fd, F_SETFD, FD_CLOEXEC) < 0)
         result = errno;
+    if (result == 0 && !is_same_file(lmdb_fd, fd)) /* by name, and the directory was replaced */
+        result = MDB_INVALID;
     if (result == 0)
         result = mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &lmdb->txn);
     if (result == 0)
@@ -187,11 +203,11 @@ static int read_index(struct catalog *catalog) {
     return pool->rules ? read_rules(catalog, pool) : 0;
 }
 
-static int open_version(struct catalog **ret_catalog, int dir_fd,
+static int open_version(struct catalog **ret_catalog, const struct attachment *attachment,
                         const struct published *published) {
-    char name[FILE_NAME_SIZE];
+    char name[FILE_NAME_SIZE], *path = NULL;
     snprintf(name, sizeof name, KB_CATALOG_FILE_FORMAT, (unsigned long long)published->version);
-    int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    int fd = openat(attachment->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return errno == ENOENT ? KB_ENOENT : errno == EACCES ? KB_EACCES : KB_ESYSTEM;
     struct catalog *catalog = NULL;
@@ -203,11 +219,12 @@ static int open_version(struct catalog **ret_catalog, int dir_fd,
         catalog->refs = 1;
         catalog->lmdb = calloc(1, sizeof *catalog->lmdb);
     }
-    error = catalog && catalog->lmdb ? 0 : KB_ENOMEM;
+    path = path_of(fd, attachment->pool_path, name);
+    error = catalog && catalog->lmdb && path ? 0 : KB_ENOMEM;
     if (error != 0)
         goto out;
     catalog->version = published->version;
-    error = open_lmdb(catalog->lmdb, fd, published->size);
+    error = open_lmdb(catalog->lmdb, fd, path, published->size);
     if (error == 0)
         error = read_index(catalog);
     if (error == 0 && catalog->strategy == KB_CATALOG_SPREAD) {
@@ -219,6 +236,7 @@ static int open_version(struct catalog **ret_catalog, int dir_fd,
         catalog = NULL;
     }
 out:
+    free(path);
     kbi_catalog_unref(catalog);
     close(fd);
     return error;
@@ -236,7 +254,7 @@ int kbi_catalog_open(struct catalog **ret_catalog, const struct attachment *atta
     for (int tries = 0; tries < OPEN_TRIES; tries++) {
         if (!read_published(attachment->board, &published))
             continue;
-        error = open_version(ret_catalog, attachment->dir_fd, &published);
+        error = open_version(ret_catalog, attachment, &published);
         if (error != KB_ENOENT && error != KB_ECORRUPT)
             return error;
         if (read_published(attachment->board, &again) && again.version == published.version)

@@ -63,6 +63,7 @@ static inline struct now kbi_now(void) {
 struct attachment {
     const struct kb_board *board; /* mapped read-only; NULL = detached */
     int dir_fd;                   /* O_PATH */
+    const char *pool_path;        /* of the directory, the caller's, for where there is no /proc */
     dev_t device;
     ino_t inode;
 };
@@ -72,9 +73,14 @@ bool kbi_pool_name_is_valid(const char *pool);
 /* Find the pool's directory as kb_open promises; *ret_path is the caller's. 0 or KB_E…. */
 int kbi_attach_find(const char *pool, const kb_options *options, char **ret_path);
 
-/* Map the board in the directory. 0, KBI_NOT_READY or KB_E…. */
+/* Map the board in the directory, whose path must outlive the attachment. 0, KBI_NOT_READY or
+ * KB_E…. */
 int kbi_attach_open(struct attachment *ret_attachment, const char *pool_path);
 void kbi_attach_close(struct attachment *attachment);
+
+/* What /proc/self/fd/… leads to can be opened. It is by descriptors that the library opens what
+ * LMDB and connect want a path for; without /proc (in a chroot, say) by name. */
+bool kbi_attach_has_proc(void);
 
 /* False when another board, or none, stands at this one's name. */
 bool kbi_attach_is_in_place(const struct attachment *attachment, const char *pool_path);

@@ -47,9 +47,23 @@ static void settle_in_process(kb_reader *reader) {
 }
 
 /* Reached through the directory's descriptor: a path of any length fits sun_path that way. */
+static int connect_in(int fd, const struct attachment *attachment) {
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    const size_t room = sizeof address.sun_path;
+    int length =
+        kbi_attach_has_proc()
+            ? snprintf(address.sun_path, room, "/proc/self/fd/%d/" KB_REPORT_SOCKET,
+                       attachment->dir_fd)
+            : snprintf(address.sun_path, room, "%s/" KB_REPORT_SOCKET, attachment->pool_path);
+    if (length < 0 || (size_t)length >= room) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    return connect(fd, (const struct sockaddr *)&address, sizeof address);
+}
+
 static bool connect_to_broker(kb_reader *reader) {
     struct reporter *reporter = &reader->reporter;
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
     if (reporter->fd >= 0)
         return true;
     uint64_t now_ms = kbi_mono_ms();
@@ -59,9 +73,7 @@ static bool connect_to_broker(kb_reader *reader) {
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
-    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/" KB_REPORT_SOCKET,
-             reader->attachment.dir_fd);
-    if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
+    if (connect_in(fd, &reader->attachment) < 0) {
         bool nobody = errno == ENOENT;
         close(fd);
         if (nobody)

@@ -20,6 +20,8 @@
  * Fork: a reader works on in the child, which reports on a connection of its own.
  * Blocking: only kb_wait sleeps. kb_open and a change of the catalog open files; nothing else here
  * waits for the broker, the disk or the network.
+ * Files: where there is no /proc (in a chroot, say) the runtime directory must keep its path, and
+ * reports need one of at most 40 bytes.
  * Signals, output, threads: the library installs no handlers, prints nothing, starts no threads and
  * never ends the process, whatever it finds in shared memory.
  * Errors: functions that return int return 0 or more on success and a negative KB_E… code on

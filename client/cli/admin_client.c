@@ -75,7 +75,8 @@ static void explain(struct cli_text *ret_why, const char *dir, int error) {
 
 int cli_connect(const struct cli_context *context, unsigned timeout_s,
                 struct cli_connection *ret_connection, struct cli_text *ret_why) {
-    /* A socket address holds 108 bytes; through the directory's descriptor any name fits. */
+    /* A socket address holds 108 bytes; through the directory's descriptor any name fits.
+     * A chroot without /proc has only the name itself. */
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     char *dir = cli_runtime_dir(context);
     int error = 0;
@@ -85,8 +86,15 @@ int cli_connect(const struct cli_context *context, unsigned timeout_s,
         error = errno;
         goto out;
     }
-    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dir_fd,
-             KB_ADMIN_SOCKET);
+    int length =
+        access("/proc/self/fd", X_OK) == 0
+            ? snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dir_fd,
+                       KB_ADMIN_SOCKET)
+            : snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", dir, KB_ADMIN_SOCKET);
+    if (length < 0 || (size_t)length >= sizeof(address.sun_path)) {
+        error = ENAMETOOLONG;
+        goto out;
+    }
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         error = errno;

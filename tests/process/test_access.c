@@ -23,6 +23,7 @@
 #include "tests/support/foreign.h"
 #include "tests/support/peer.h"
 #include "tests/support/program.h"
+#include "tests/support/worker.h"
 
 enum { ADMINS = 54321, VIEWERS = 54322, WORKERS = 54323, NOBODY = 65534 };
 static const char CANARY[] = "sk-test-CANARY0123456789canary";
@@ -286,6 +287,46 @@ TEST_BOTH_LOOPS(access, a_program_below_a_closed_directory_is_found_elsewhere_fo
     cr_assert_eq(version->code, 0, "%s", version->err);
     cr_assert_not_null(strstr(version->out, "keybroker "));
     (void)b;
+}
+
+/* ---- a chroot without /proc ---- */
+
+/* With the runtime directory as its root, which has nothing but what is published. */
+static int work_without_proc(void *argument) {
+    const struct broker *b = argument;
+    kb_options options = KB_OPTIONS_INIT;
+    kb_reader *reader = NULL;
+    if (chroot(b->runtime_dir) < 0 || chdir("/") < 0 || access("/proc", F_OK) == 0)
+        return 2;
+    options.runtime_dir = "/";
+    if (kb_open(&reader, "main", &options) < 0)
+        return 3;
+    const kb_key *key = kb_current(reader);
+    if (!key || strcmp(key->name, "k0") != 0)
+        return 4;
+    kb_report_info info = KB_REPORT_INFO_INIT;
+    const kb_http_response invalid = { .size = sizeof invalid, .status = 401 };
+    if (kb_report_http(reader, key->ticket, &invalid, &info) != KB_NEXT_KEY || !info.sent)
+        return 5;
+    int64_t until = scene_now_ms() + SCENE_PATIENCE_MS;
+    while (!(key = kb_current(reader)) || strcmp(key->name, "new") != 0) /* another catalog */
+        if (scene_now_ms() > until)
+            return 6;
+    kb_close(reader);
+    return 0;
+}
+
+TEST_BOTH_LOOPS(access, a_worker_in_a_chroot_without_proc_reads_reports_and_follows) {
+    if (!may_become_others())
+        return;
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    worker_make_pool(peer, "main", 3);
+    pid_t worker = worker_fork(work_without_proc, b);
+    EVENTUALLY(strcmp(peer_key_status(peer, "main", "k0"), "error") == 0);
+    peer_must_with(peer, "sk-new", "add key main name=new");
+    peer_must(peer, "move key main new first");
+    cr_assert_eq(worker_wait(worker), 0);
 }
 
 /* ---- files ---- */
