@@ -13,6 +13,7 @@
 #include "view.h"
 #include "words.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -43,7 +44,8 @@ int cli_report_error(const struct cli_context *context, const struct cli_reply *
     cli_text_add_printable(&text, message ? message : cli_text_string(&reply->status));
     if (text.length == 0)
         cli_text_addf(&text, "refused (%d)", reply->code);
-    if (field && *field && !strstr(cli_text_string(&text), field)) {
+    /* POOL, KEY and the like stand where the usage says, and messages name what stood there. */
+    if (field && islower((unsigned char)*field) && !strstr(cli_text_string(&text), field)) {
         cli_text_adds(&text, " (argument: ");
         cli_text_add_printable(&text, field);
         cli_text_adds(&text, ")");

@@ -43,6 +43,16 @@ static int explain_no_pool(const struct cli_context *context, const char *pool) 
     return result;
 }
 
+/* There is a key, and workers are told to back off all the same. */
+static void warn_of_guard(const struct cli_context *context, const char *pool, kb_reader *reader) {
+    kb_health_info health = KB_HEALTH_INFO_INIT;
+    if (kb_health(reader, &health) == 0 && health.guarded)
+        cli_error(context,
+                  "pool %s: the guard holds: too many keys failed at once, so it may not be "
+                  "the keys; see \"keybroker show pool %s\"",
+                  pool, pool);
+}
+
 int cli_take_key(const struct cli_context *context, const char *pool, kb_reader **ret_reader,
                  const kb_key **ret_key) {
     kb_options options = KB_OPTIONS_INIT;
@@ -66,6 +76,7 @@ int cli_take_key(const struct cli_context *context, const char *pool, kb_reader 
         kb_close(reader);
         return CLI_REFUSED;
     }
+    warn_of_guard(context, pool, reader);
     *ret_reader = reader;
     *ret_key = key;
     return CLI_OK;

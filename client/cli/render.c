@@ -26,8 +26,20 @@ static void render_lines(const struct cli_context *context, const json_t *lines)
     cli_text_deinit(&text);
 }
 
-/* What a change answers: its message, and the differences that an import found. */
+/* What a change answers: its message, whatever it says that it understood, and the differences that
+ * an import found. What is for programs alone, the message has in its words. */
 static void render_change(const struct cli_context *context, const json_t *body, int64_t now_ms) {
+    static const struct cli_field said[] = {
+        { "message", "", CLI_FIELD_HIDDEN },
+        { "changes", "", CLI_FIELD_HIDDEN },
+        { "key", "", CLI_FIELD_HIDDEN },
+        { "id", "", CLI_FIELD_HIDDEN },
+        { "priority", "", CLI_FIELD_HIDDEN },
+        { "revision", "", CLI_FIELD_HIDDEN },
+        { "applied", "", CLI_FIELD_HIDDEN },
+        { "masked", "", CLI_FIELD_HIDDEN },
+        { "expires_at", "Expires", CLI_FIELD_EXPIRY },
+    };
     const char *message = cli_json_string(body, "message");
     if (!message) {
         cli_fields_print(context, body, NULL, 0, now_ms);
@@ -37,6 +49,7 @@ static void render_change(const struct cli_context *context, const json_t *body,
     cli_text_add_printable(&text, message);
     fprintf(context->out, "%s\n", cli_text_string(&text));
     cli_text_deinit(&text);
+    cli_fields_print(context, body, said, sizeof(said) / sizeof(said[0]), now_ms);
     render_lines(context, json_object_get(body, "changes"));
 }
 

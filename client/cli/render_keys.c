@@ -3,6 +3,7 @@
  */
 #include "cli.h"
 #include "fields.h"
+#include "guard.h"
 #include "render.h"
 #include "table.h"
 #include "text.h"
@@ -138,6 +139,7 @@ void cli_render_keys(const struct cli_context *context, const json_t *body, int6
     const char *strategy = cli_json_string(body, "strategy");
     bool with_weight = strategy && strcmp(strategy, "spread") == 0;
     header_line(context, body);
+    cli_guard_banner(context, body, now_ms);
     if (json_array_size(keys) == 0) {
         fputs("No key matches.\n", context->out);
         return;

@@ -3,6 +3,7 @@
  */
 #include "cli.h"
 #include "fields.h"
+#include "guard.h"
 #include "render.h"
 #include "table.h"
 #include "text.h"
@@ -34,7 +35,7 @@ static void pools_row(struct cli_table *table, const json_t *pool, int64_t now_m
     }
     view_usable(&text, pool);
     cli_table_cell(table, &text, pool_color(pool));
-    cli_view_value(&text, json_object_get(pool, "guard"));
+    cli_guard_word(&text, pool, now_ms);
     cli_table_cell(table, &text, NULL);
     const json_t *failover = json_object_get(pool, "last_failover");
     const json_t *when = json_is_object(failover) ? json_object_get(failover, "time") : failover;
@@ -92,11 +93,21 @@ void cli_render_pool(const struct cli_context *context, const json_t *body, int6
         { "exceeded_recovery", "Exceeded recovery", CLI_FIELD_TEXT },
         { "error_recovery", "Error recovery", CLI_FIELD_TEXT },
         { "guard", "Guard", CLI_FIELD_TEXT },
+        { "guard_share", "", CLI_FIELD_HIDDEN },
+        { "guard_until", "", CLI_FIELD_HIDDEN },
         { "last_failover", "Last failover", CLI_FIELD_TIME },
         { "revision", "Revision", CLI_FIELD_TEXT },
         { "created_at", "Created", CLI_FIELD_TIME },
         { "rules", "Rules", CLI_FIELD_HIDDEN },
     };
-    cli_fields_print(context, body, fields, sizeof(fields) / sizeof(fields[0]), now_ms);
+    struct cli_text guard = CLI_TEXT_INIT;
+    json_t *shown = json_copy((json_t *)(uintptr_t)body);
+    cli_guard_sentence(&guard, body, now_ms);
+    if (json_object_get(body, "guard"))
+        json_object_set_new(shown, "guard", json_string(cli_text_string(&guard)));
+    cli_guard_banner(context, body, now_ms);
+    cli_fields_print(context, shown, fields, sizeof(fields) / sizeof(fields[0]), now_ms);
+    json_decref(shown);
+    cli_text_deinit(&guard);
     cli_fields_lines(context, "Rules before the vendor's", json_object_get(body, "rules"));
 }

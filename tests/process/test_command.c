@@ -9,6 +9,7 @@
 
 #include "tests/support/peer.h"
 #include "tests/support/program.h"
+#include "tests/support/worker.h"
 
 static const char SECRET[] = "sk-test-command-0123456789";
 
@@ -165,6 +166,30 @@ TEST_BOTH_LOOPS(command, an_exhausted_pool_is_a_refusal_that_says_so) {
     cr_assert_not_null(strstr(current->err, "main"), "%s", current->err);
     struct program *run = command_run(b, NULL, "exec", "main", "--", "/bin/true", NULL);
     cr_assert_eq(run->code, 125);
+}
+
+TEST_BOTH_LOOPS(command, a_guard_that_holds_is_said_wherever_keys_are_shown) {
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    worker_make_pool(peer, "main", 8);
+    peer_must(peer, "set pool main guard=on");
+    kb_reader *reader = worker_open(b, "main");
+    kb_health_info health = KB_HEALTH_INFO_INIT;
+    for (unsigned i = 0; i < 8 && kb_current(reader); i++)
+        kb_report(reader, kb_current(reader)->ticket, KB_INVALID, KB_NO_HINT);
+    EVENTUALLY(kb_health(reader, &health) == 0 && health.guarded);
+    static const char *const LOOKS[][3] = { { "show", "pool", "main" },
+                                            { "show", "keys", "main" } };
+    for (size_t i = 0; i < sizeof LOOKS / sizeof *LOOKS; i++) {
+        struct program *look = command_run(b, NULL, LOOKS[i][0], LOOKS[i][1], LOOKS[i][2], NULL);
+        cr_assert_not_null(strstr(look->out, "The guard holds"), "%s", look->out);
+    }
+    struct program *pools = command_run(b, NULL, "show", "pools", NULL);
+    cr_assert_not_null(strstr(pools->out, "holds "), "%s", pools->out);
+    struct program *current = command_run(b, NULL, "current", "main", "--reveal", NULL);
+    cr_assert_not_null(strstr(current->err, "guard holds"), "%s", current->err);
+    cr_assert_eq(strncmp(current->out, "sk-", 3), 0, "%s", current->out);
+    kb_close(reader);
 }
 
 TEST_BOTH_LOOPS(command, exec_sets_the_vendors_variables_and_hands_down_nothing_else) {

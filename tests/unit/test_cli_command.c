@@ -164,9 +164,16 @@ Test(cli_command, a_refusal_is_1_and_names_the_argument) {
           "\"field\":\"KEY\"}\n\n");
     cr_assert_eq(run("", "enable", "key", "p", "A"), 1);
     cr_assert_str_eq(read_file("out"), "");
-    cr_assert_str_eq(read_file("err"), "keybroker: the key expired (argument: KEY)\n");
+    cr_assert_str_eq(read_file("err"), "keybroker: the key expired\n");
     cr_assert_eq(run("", "-j", "enable", "key", "p", "A"), 1);
     cr_assert_not_null(strstr(read_file("out"), "\"code\":409"));
+}
+
+Test(cli_command, a_named_argument_is_named_and_a_place_in_the_usage_is_not) {
+    serve("ERR 400 no\n{\"code\":400,\"message\":\"TIME is never or "
+          "+30d\",\"field\":\"expires\"}\n\n");
+    cr_assert_eq(run("", "set", "key", "p", "A", "expires=x"), 2);
+    cr_assert_str_eq(read_file("err"), "keybroker: TIME is never or +30d (argument: expires)\n");
 }
 
 Test(cli_command, a_syntax_error_is_2) {

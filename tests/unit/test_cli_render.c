@@ -186,6 +186,50 @@ Test(cli_render, a_narrow_table_keeps_what_matters_most) {
     }
 }
 
+#define HOLDING "\"guard\":\"holding\",\"guard_share\":30,\"guard_until\":\"2026-11-23T16:00:41Z\""
+
+Test(cli_render, the_guard_is_shown_as_it_was_set_and_while_it_holds_with_a_banner) {
+    static const char banner[] =
+        "The guard holds: too many keys failed at once, so it may not be the keys. Reports bench "
+        "none until 2026-11-23 16:00:41 +0000 (in 41s).\n";
+    char *output =
+        rendered("show", "pool", "{\"name\":\"p\",\"guard\":\"on\",\"guard_share\":30}", 0);
+    cr_assert_str_eq(output, "Pool:  p\nGuard: 30% of the keys, watching\n");
+    free(output);
+    output = rendered("show", "pool", "{\"name\":\"p\"," HOLDING "}", 0);
+    cr_assert_eq(strncmp(output, banner, strlen(banner)), 0, "%s", output);
+    cr_assert_not_null(strstr(output, "Guard: 30% of the keys, holding until 2026-11-23 16:00:41"));
+    free(output);
+    output = rendered("show", "pool", "{\"guard\":\"off\",\"guard_share\":0}", 0);
+    cr_assert_str_eq(output, "Guard: off\n");
+    free(output);
+    output = rendered("show", "keys", "{" HOLDING "," KEYS "}", 0);
+    cr_assert_not_null(strstr(output, banner), "%s", output);
+    free(output);
+    output = rendered("show", "pools",
+                      "{\"pools\":[{\"name\":\"a\"," HOLDING "},"
+                      "{\"name\":\"b\",\"guard\":\"on\",\"guard_share\":50}]}",
+                      0);
+    cr_assert_not_null(strstr(output, "holds 41s"), "%s", output);
+    cr_assert_not_null(strstr(output, "50%"), "%s", output);
+    free(output);
+}
+
+Test(cli_render, what_a_change_understood_is_shown) {
+    char *output =
+        rendered("set", "key",
+                 "{\"message\":\"changed a (#2)\",\"key\":\"a\",\"id\":2,\"revision\":7,"
+                 "\"expires_at\":\"2026-12-24T18:30:00Z\",\"understood\":[\"one\",\"two\"]}",
+                 0);
+    cr_assert_str_eq(output, "changed a (#2)\n"
+                             "Expires:    2026-12-24 18:30:00 +0000 (in 31d)\n"
+                             "Understood: one, two\n");
+    free(output);
+    output = rendered("set", "key", "{\"message\":\"changed\",\"key\":\"a\",\"revision\":7}", 0);
+    cr_assert_str_eq(output, "changed\n");
+    free(output);
+}
+
 Test(cli_render, pools_are_listed_with_what_ails_them) {
     char *output = rendered("show", "pools",
                             "{\"pools\":[{\"name\":\"openai\",\"vendor\":\"openai\","
