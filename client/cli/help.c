@@ -4,8 +4,11 @@
  */
 #include "help.h"
 #include "cli.h"
+#include "text.h"
 
 #include <string.h>
+
+enum { USAGE_INDENT = 8 }; /* of a usage line's further lines */
 
 static const struct {
     const char *name, *usage, *help;
@@ -49,6 +52,38 @@ void cli_help_usage(FILE *stream) {
           stream);
 }
 
+/* UTF-8's further bytes take no place. */
+static size_t places_of(const char *word, size_t length) {
+    size_t places = 0;
+    for (size_t i = 0; i < length; i++)
+        places += ((unsigned char)word[i] & 0xc0) != 0x80;
+    return places;
+}
+
+void cli_help_line(const struct cli_context *context, unsigned indent, const char *line) {
+    struct cli_text text = CLI_TEXT_INIT;
+    unsigned further = indent ? indent : USAGE_INDENT;
+    size_t used = indent;
+    cli_text_add_printable(&text, line);
+    fprintf(context->out, "%*s", (int)indent, "");
+    const char *word = cli_text_string(&text);
+    for (bool first = true; *word; first = false) {
+        size_t blanks = strspn(word, " "), length = strcspn(word + blanks, " ");
+        size_t places = places_of(word + blanks, length);
+        if (!first && context->width && used + blanks + places > context->width) {
+            fprintf(context->out, "\n%*s", (int)further, "");
+            used = further;
+            word += blanks;
+            blanks = 0;
+        }
+        fprintf(context->out, "%.*s", (int)(blanks + length), word);
+        used += blanks + places;
+        word += blanks + length;
+    }
+    fputc('\n', context->out);
+    cli_text_deinit(&text);
+}
+
 bool cli_help_local(const struct cli_context *context, const char *name) {
     bool found = false;
     for (size_t i = 0; i < sizeof(local_commands) / sizeof(local_commands[0]); i++) {
@@ -58,7 +93,8 @@ bool cli_help_local(const struct cli_context *context, const char *name) {
                           strcmp(local_commands[i].name, "quit") == 0;
         if (name ? strcmp(name, local_commands[i].name) != 0 : broker_has)
             continue;
-        fprintf(context->out, "%s\n    %s\n", local_commands[i].usage, local_commands[i].help);
+        cli_help_line(context, 0, local_commands[i].usage);
+        cli_help_line(context, 4, local_commands[i].help);
         found = true;
     }
     return found;

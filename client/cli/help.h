@@ -15,4 +15,7 @@ void cli_help_usage(FILE *stream);
 /* The commands that only this program has, or the one named. False if it has none of that name. */
 bool cli_help_local(const struct cli_context *context, const char *name);
 
+/* One line of help, wrapped between words on a terminal: usages (no indent) hang. */
+void cli_help_line(const struct cli_context *context, unsigned indent, const char *line);
+
 #endif

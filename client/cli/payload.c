@@ -25,8 +25,8 @@ enum cli_payload_kind cli_payload_kind(char *const *words, size_t count) {
         return count >= 3 && (strcmp(words[1], "pool") == 0 || strcmp(words[1], "key") == 0)
                    ? CLI_PAYLOAD_SECRET
                    : CLI_PAYLOAD_NONE;
-    if (strcmp(words[0], "rotate") == 0 && count >= 3)
-        return CLI_PAYLOAD_SECRET;
+    if (strcmp(words[0], "rotate") == 0 && count == 3 && strcmp(words[2], "given") == 0)
+        return CLI_PAYLOAD_MASTER_KEY;
     if (strcmp(words[0], "set") == 0 && strcmp(words[1], "key") == 0) {
         for (size_t i = 2; i < count; i++) {
             if (strncmp(words[i], "config=", 7) == 0)
@@ -126,7 +126,8 @@ static enum typed type_secret(int fd, const sigset_t *waiting_mask, struct cli_t
 }
 
 /* Ask with the terminal's echo off; returns a signal's number if one came, restoring first. */
-static enum typed ask_once(int fd, FILE *prompt_to, struct cli_text *text, int *ret_signal) {
+static enum typed ask_once(int fd, const char *prompt, FILE *prompt_to, struct cli_text *text,
+                           int *ret_signal) {
     struct termios before, silent;
     struct sigaction actions[GUARDED_COUNT];
     sigset_t guarded, mask;
@@ -150,7 +151,7 @@ static enum typed ask_once(int fd, FILE *prompt_to, struct cli_text *text, int *
     silent.c_cc[VTIME] = 0;
     tcsetattr(fd, TCSAFLUSH, &silent);
 
-    fputs("API key: ", prompt_to);
+    fprintf(prompt_to, "%s: ", prompt);
     fflush(prompt_to);
     enum typed typed = type_secret(fd, &mask, text);
     fputc('\n', prompt_to);
@@ -166,11 +167,12 @@ static enum typed ask_once(int fd, FILE *prompt_to, struct cli_text *text, int *
     return typed;
 }
 
-static int ask_secret(const struct cli_context *context, struct cli_text *text) {
+static int ask_secret(const struct cli_context *context, const char *prompt,
+                      struct cli_text *text) {
     for (;;) {
         int signal_number = 0;
         cli_text_clear(text);
-        enum typed typed = ask_once(STDIN_FILENO, context->err, text, &signal_number);
+        enum typed typed = ask_once(STDIN_FILENO, prompt, context->err, text, &signal_number);
         if (signal_number) {
             /* Now as if it had come in a quiet moment: it ends, stops or interrupts us. */
             raise(signal_number);
@@ -219,17 +221,26 @@ static void trim_newline(struct cli_text *text) {
         text->data[--text->length] = '\0';
 }
 
+static const struct {
+    const char *noun, *prompt;
+} names[] = {
+    [CLI_PAYLOAD_NONE] = { "payload", "Payload" },
+    [CLI_PAYLOAD_SECRET] = { "API key", "API key" },
+    [CLI_PAYLOAD_MASTER_KEY] = { "master key", "Master key" },
+    [CLI_PAYLOAD_DOCUMENT] = { "document", "Document" },
+};
+
 int cli_payload_read(const struct cli_context *context, enum cli_payload_kind kind,
                      struct cli_text *ret_payload) {
     struct cli_text text = CLI_TEXT_INIT;
     int result = CLI_OK;
-    bool secret = kind == CLI_PAYLOAD_SECRET;
+    bool secret = kind != CLI_PAYLOAD_DOCUMENT;
     if (context->payload_source == CLI_PAYLOAD_GIVEN) {
         if (context->given_payload)
             cli_text_add(&text, cli_text_string(context->given_payload),
                          context->given_payload->length);
     } else if (secret && isatty(STDIN_FILENO)) {
-        result = ask_secret(context, &text);
+        result = ask_secret(context, names[kind].prompt, &text);
     } else {
         if (isatty(STDIN_FILENO))
             fputs("Type or paste the JSON, then Ctrl-D on a line of its own:\n", context->err);
@@ -241,10 +252,9 @@ int cli_payload_read(const struct cli_context *context, enum cli_payload_kind ki
             cli_error(context,
                       "no %s was given: end the command's line in \" <<\" and give it in "
                       "the lines after, with an empty line at its end",
-                      secret ? "API key" : "document");
+                      names[kind].noun);
         else
-            cli_error(context, "no %s was given on standard input",
-                      secret ? "API key" : "document");
+            cli_error(context, "no %s was given on standard input", names[kind].noun);
         result = CLI_USAGE;
     }
     if (result == CLI_OK)

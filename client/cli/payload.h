@@ -14,8 +14,9 @@ struct cli_context;
 
 enum cli_payload_kind {
     CLI_PAYLOAD_NONE = 0,
-    CLI_PAYLOAD_SECRET,   /* an API key or a configuration: never echoed */
-    CLI_PAYLOAD_DOCUMENT, /* an export, an order: typed or piped in the open */
+    CLI_PAYLOAD_SECRET,     /* an API key or a configuration: never echoed */
+    CLI_PAYLOAD_MASTER_KEY, /* 64 hex digits, never echoed either */
+    CLI_PAYLOAD_DOCUMENT,   /* an export, an order: typed or piped in the open */
 };
 
 #define CLI_SECRET_BYTES_MAX ((size_t)1 << 20)

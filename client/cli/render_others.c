@@ -96,14 +96,6 @@ void cli_render_info(const struct cli_context *context, const json_t *body, int6
     cli_fields_print(context, body, fields, sizeof(fields) / sizeof(fields[0]), now_ms);
 }
 
-static void print_help_line(const struct cli_context *context, const char *indent,
-                            const char *line) {
-    struct cli_text text = CLI_TEXT_INIT;
-    cli_text_add_printable(&text, line);
-    fprintf(context->out, "%s%s\n", indent, cli_text_string(&text));
-    cli_text_deinit(&text);
-}
-
 void cli_render_help(const struct cli_context *context, const json_t *body) {
     const json_t *commands = json_object_get(body, "commands");
     for (size_t i = 0; i < json_array_size(commands); i++) {
@@ -111,9 +103,9 @@ void cli_render_help(const struct cli_context *context, const json_t *body) {
         const char *usage = cli_json_string(command, "usage");
         const char *help = cli_json_string(command, "help");
         if (usage)
-            print_help_line(context, "", usage);
+            cli_help_line(context, 0, usage);
         if (help && *help)
-            print_help_line(context, "    ", help);
+            cli_help_line(context, 4, help);
     }
     if (json_array_size(commands) != 1)
         cli_help_local(context, NULL);

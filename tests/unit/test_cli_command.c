@@ -176,6 +176,14 @@ Test(cli_command, a_named_argument_is_named_and_a_place_in_the_usage_is_not) {
     cr_assert_str_eq(read_file("err"), "keybroker: TIME is never or +30d (argument: expires)\n");
 }
 
+Test(cli_command, a_master_key_is_read_where_it_is_said_to_be_given) {
+    serve("OK\n{\"message\":\"done\"}\n\n");
+    cr_assert_eq(run("", "rotate", "master-key", "given"), 2);
+    cr_assert_not_null(strstr(read_file("err"), "no master key was given"), "%s", read_file("err"));
+    cr_assert_eq(run("", "rotate", "master-key"), 0);
+    cr_assert_eq(run("", "rotate", "master-key", "extra"), 0); /* the broker's to refuse */
+}
+
 Test(cli_command, a_syntax_error_is_2) {
     serve("ERR 400 no such command\n\n");
     cr_assert_eq(run("", "frobnicate"), 2);

@@ -399,6 +399,19 @@ Test(cli_render, nothing_that_others_wrote_steers_the_terminal) {
 }
 
 /* Found by fuzz_reply: only the broker writes these, but they were printed as they came. */
+Test(cli_render, help_is_wrapped_between_words_on_a_terminal) {
+    static const char json[] = "{\"commands\":[{\"usage\":\"set key POOL KEY [name=] [note=]\","
+                               "\"help\":\"change a key, in one go or two\"}]}";
+    char *output = rendered("help", "set", json, 0);
+    cr_assert_str_eq(output, "set key POOL KEY [name=] [note=]\n"
+                             "    change a key, in one go or two\n");
+    free(output);
+    output = rendered("help", "set", json, 24);
+    cr_assert_str_eq(output, "set key POOL KEY [name=]\n        [note=]\n"
+                             "    change a key, in one\n    go or two\n");
+    free(output);
+}
+
 Test(cli_render, a_help_line_does_not_steer_the_terminal_either) {
     char *output =
         rendered("help", "show",
