@@ -34,23 +34,23 @@ static kb_verdict hand_over(struct request *request, int status, const char *bod
     return verdict;
 }
 
-static bool is_good(long status) {
+static bool is_good(int status) {
     return status >= 200 && status <= 299;
 }
 
-/* Once a try. */
+static int status_of(const struct request *request) {
+    long status = 0;
+    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+    return (int)status;
+}
+
+/* Once a try. Of a stream that has begun `body` is its beginning. */
 static kb_verdict report(struct request *request, bool arrived) {
     if (request->reported)
         return request->verdict;
-    long status = 0;
-    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
     request->reported = true;
-    if (request->stream.failed)
-        request->verdict = hand_over(request, request->stream.status, request->stream.line,
-                                     request->stream.length);
-    else
-        request->verdict =
-            hand_over(request, arrived ? (int)status : 0, request->body, request->body_length);
+    request->verdict =
+        hand_over(request, arrived ? status_of(request) : 0, request->body, request->body_length);
     return request->verdict;
 }
 
@@ -73,30 +73,36 @@ static size_t on_header(char *data, size_t size, size_t count, void *userdata) {
 /* Returning less than what came ends the transfer: the request goes on as the verdict says. */
 static size_t on_body(char *data, size_t size, size_t count, void *userdata) {
     struct request *request = userdata;
-    long status = 0;
     if (!request->streaming)
         keep(request->body, &request->body_length, sizeof(request->body), data, size * count);
-    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (!request->call->stream || !is_good(status))
+    if (!request->call->stream || !is_good(status_of(request)))
         return size * count;
     stream_take(&request->stream, data, size * count);
     if (request->streaming || !request->stream.began)
         return size * count; /* a worker of your own passes it on here */
-    request->streaming = report(request, true) == KB_OK && !request->stream.failed;
+    request->streaming = report(request, true) == KB_OK;
     return request->streaming ? size * count : 0;
 }
 
-bool request_broke(const struct request *request, CURLcode result) {
-    return request->streaming && (result != CURLE_OK || request->stream.failed);
+bool request_broke(const struct request *request) {
+    return request->streaming && request->broke;
+}
+
+/* The good beginning was reported; the end may still say something about the key. */
+static void report_end(struct request *request, bool arrived) {
+    size_t length;
+    const char *end = stream_end(&request->stream, &length);
+    request->broke = hand_over(request, status_of(request), end, length) != KB_OK;
+    if (!request->broke && !arrived) {
+        hand_over(request, 0, NULL, 0);
+        request->broke = true;
+    }
 }
 
 kb_verdict request_finish(struct request *request, CURLcode result) {
     kb_verdict verdict = report(request, result == CURLE_OK);
-    /* The good beginning was reported; how it ended may still say something about the key. */
-    if (request->streaming && request->stream.failed)
-        hand_over(request, request->stream.status, request->stream.line, request->stream.length);
-    else if (request->streaming && result != CURLE_OK)
-        hand_over(request, 0, NULL, 0);
+    if (request->streaming)
+        report_end(request, result == CURLE_OK);
     return verdict;
 }
 
@@ -162,6 +168,7 @@ int request_prepare(struct request *request, bool again) {
     request->unsent = false;
     request->reported = false;
     request->streaming = false;
+    request->broke = false;
     stream_begin(&request->stream);
     return 0;
 }

@@ -34,6 +34,7 @@ struct request {
     kb_verdict verdict; /* what to do */
     uint64_t wait_ms;   /* how long the vendor asks to wait; KB_NO_HINT = it does not */
     bool streaming;     /* a good stream began: no other key may take over */
+    bool broke;         /* … and its end was a failure */
     struct stream stream;
     struct curl_slist *list; /* of headers to send */
     char key_name[65];       /* for the feed only */
@@ -56,6 +57,6 @@ int request_prepare(struct request *request, bool again);
 /* The transfer has ended, and was not `unsent`: report it. The verdict says what to do with the
  * request, unless request_broke: then the user has half an answer, and it is over. */
 kb_verdict request_finish(struct request *request, CURLcode result);
-bool request_broke(const struct request *request, CURLcode result);
+bool request_broke(const struct request *request);
 
 #endif

@@ -5,66 +5,68 @@
 
 #include <string.h>
 
-#include <jansson.h>
-
-static const char *word(const json_t *error, const char *name) {
-    const char *value = json_string_value(json_object_get(error, name));
-    return value ? value : "";
+static bool begins(const struct stream *stream, const char *prefix) {
+    size_t length = strlen(prefix);
+    return stream->length >= length && memcmp(stream->line, prefix, length) == 0;
 }
 
-/* Some say it as a number, the others in the words that they use with that status. */
-static int status_of(const json_t *error) {
-    static const struct {
-        const char *name;
-        int status;
-    } words[] = {
-        { "rate_limit_error", 429 },   { "rate_limit_exceeded", 429 },
-        { "insufficient_quota", 429 }, { "invalid_request_error", 400 },
-        { "overloaded_error", 529 },
-    };
-    json_int_t code = json_integer_value(json_object_get(error, "code"));
-    if (code >= 400 && code <= 599)
-        return (int)code;
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-        if (strcmp(word(error, "type"), words[i].name) == 0 ||
-            strcmp(word(error, "code"), words[i].name) == 0)
-            return words[i].status;
-    return 500;
+/* OpenAI's and Anthropic's first events: an error may follow at once, and then nothing was lost. */
+static bool is_announcement(const struct stream *stream) {
+    return begins(stream, "event: response.created") || begins(stream, "event: response.queued") ||
+           begins(stream, "event: response.in_progress") ||
+           begins(stream, "event: message_start") || begins(stream, "event: ping");
 }
 
-static void look_at_line(struct stream *stream) {
-    static const char prefix[] = "data:";
-    size_t before = sizeof(prefix) - 1;
-    stream->line[stream->length] = '\0';
-    if (stream->length < before || memcmp(stream->line, prefix, before) != 0)
-        return;
-    stream->began = true;
-    if (!strstr(stream->line, "\"error\"")) /* nearly always: nothing to parse */
-        return;
-    json_t *event = json_loads(stream->line + before, 0, NULL);
-    const json_t *error = json_object_get(event, "error");
-    if (json_is_object(error)) {
-        stream->failed = true;
-        stream->status = status_of(error);
+static void end_line(struct stream *stream) {
+    if (begins(stream, "event:"))
+        stream->announcing = is_announcement(stream);
+    else if (begins(stream, "data:"))
+        stream->began |= !stream->announcing;
+    else if (stream->length == 0 || begins(stream, "\r"))
+        stream->announcing = false;
+    stream->length = 0;
+}
+
+/* The older half goes when it is full. */
+static void keep_end(struct stream *stream, const char *data, size_t length) {
+    while (length > 0) {
+        if (stream->kept == STREAM_KEPT) {
+            stream->kept = STREAM_KEPT / 2;
+            memmove(stream->end, stream->end + STREAM_KEPT / 2, STREAM_KEPT / 2);
+            stream->cut = true;
+        }
+        size_t room = STREAM_KEPT - stream->kept, piece = length < room ? length : room;
+        memcpy(stream->end + stream->kept, data, piece);
+        stream->kept += piece;
+        data += piece;
+        length -= piece;
     }
-    json_decref(event);
 }
 
 void stream_begin(struct stream *stream) {
     stream->began = false;
-    stream->failed = false;
+    stream->announcing = false;
+    stream->cut = false;
     stream->length = 0;
+    stream->kept = 0;
 }
 
 void stream_take(struct stream *stream, const char *data, size_t length) {
-    for (size_t i = 0; i < length && !stream->failed; i++) {
-        if (data[i] != '\n') {
-            if (stream->length < STREAM_LINE_MAX - 1)
-                stream->line[stream->length++] = data[i];
-            continue;
-        }
-        look_at_line(stream);
-        if (!stream->failed)
-            stream->length = 0;
+    for (size_t i = 0; i < length && !stream->began; i++) {
+        if (data[i] == '\n')
+            end_line(stream);
+        else if (stream->length < STREAM_LINE_MAX)
+            stream->line[stream->length++] = data[i];
     }
+    keep_end(stream, data, length);
+}
+
+const char *stream_end(const struct stream *stream, size_t *ret_length) {
+    const char *end = stream->end, *begin = end;
+    if (stream->cut) {
+        const char *newline = memchr(end, '\n', stream->kept);
+        begin = newline ? newline + 1 : end + stream->kept;
+    }
+    *ret_length = stream->kept - (size_t)(begin - end);
+    return begin;
 }

@@ -15,9 +15,9 @@
  *     key is looked at once more;
  *   - every answer goes to kb_report_http as it came, good ones too (the library sends only what
  *     the broker needs to know), and the verdict says what to do with the request;
- *   - a stream is reported when its first event is there, before anything of it is passed on; from
- *     then on the request stays with its key, because the user has seen half an answer; how such a
- *     stream broke off is reported, too;
+ *   - a stream is reported when its first event with content is there, before anything of it is
+ *     passed on; from then on the request stays with its key, because the user has seen half an
+ *     answer; how the stream ended is reported, too, for an error may be its last event;
  *   - when no key is usable nothing spins: kb_recovers_in_ms says for how long, and kb_wait sleeps
  *     until the pool changed.
  * --stats is for watching it (feed.h). It makes requests until SIGTERM, SIGINT, --requests or
@@ -161,7 +161,7 @@ static void answered(struct worker *worker, struct place *place, CURLcode result
         return;
     }
     kb_verdict verdict = request_finish(request, result);
-    if (request_broke(request, result)) {
+    if (request_broke(request)) {
         place->phase = PHASE_DONE;
         worker->broken++;
         return;

@@ -198,6 +198,11 @@ static const struct expectation KEY_FAILURES[] = {
       "cooling",
       { "rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED", "429" },
       { 429, 429, 429, 429 } },
+    { "rate200", /* behind HTTP 200; of a stream behind what only announces an answer */
+      "rate",
+      "cooling",
+      { "rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED", "429" },
+      { 200, 200, 200, 200 } },
     { "permission",
       "permission",
       "normal",

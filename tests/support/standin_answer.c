@@ -11,7 +11,7 @@
 enum standin_class standin_class_named(const char *name) {
     static const char *const names[STANDIN_CLASSES] = {
         "success", "invalid",     "permission", "quota", "rate", "overload",
-        "request", "overload200", "dead",       "cut",   "late",
+        "request", "overload200", "rate200",    "dead",  "cut",  "late",
     };
     unsigned i = 0;
     while (i < STANDIN_CLASSES && strcmp(names[i], name) != 0)
@@ -72,7 +72,7 @@ void standin_break_off(struct standin_answer *answer, const char *event) {
         events += at - line < 2; /* an empty line ends an event */
         line = at + 1;
     }
-    answer->length = at;
+    answer->length = answer->rest_at = at;
     standin_stream(answer, "%s", event);
 }
 

@@ -19,6 +19,7 @@ enum standin_class {
     STANDIN_OVERLOAD,
     STANDIN_REQUEST,
     STANDIN_OVERLOAD_IN_200, /* OpenRouter: the error stands in an answer that says it is good */
+    STANDIN_RATE_IN_200,     /* a rate limit likewise, of a stream behind what only announces it */
     STANDIN_DEAD,            /* the connection is closed without an answer */
     STANDIN_CUT,             /* it is closed in the middle of a good one */
     STANDIN_LATE,            /* a good stream that ends with an error event: overload */
@@ -39,6 +40,7 @@ struct standin_answer {
     size_t header_count;
     char body[STANDIN_BODY_MAX];
     size_t length;
+    size_t rest_at; /* not 0: so much is sent first, and a moment later what is left */
 };
 
 /* What an answer is about. */
@@ -75,7 +77,7 @@ void standin_say(struct standin_answer *answer, unsigned status, const char *for
 /* Append to an event stream with status 200. */
 void standin_stream(struct standin_answer *answer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* End the stream after its second event with this one instead. */
+/* End the stream after its second event with this one instead, which comes a moment later. */
 void standin_break_off(struct standin_answer *answer, const char *event);
 void standin_header(struct standin_answer *answer, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -60,6 +60,21 @@ static void say_rate(struct standin_answer *answer, const struct standin_facts *
                 facts->limit, facts->serial);
 }
 
+/* Behind the event that only announces the message. */
+static void say_rate_in_200(struct standin_answer *answer, const struct standin_facts *facts) {
+    if (!facts->stream) {
+        standin_say(answer, 200, ERROR_OBJECT("rate_limit_error", "Slow down."), facts->serial);
+        return;
+    }
+    standin_stream(answer,
+                   "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":"
+                   "\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[]}}\n\n"
+                   "event: ping\ndata: {\"type\":\"ping\"}\n\n");
+    standin_stream(answer,
+                   "event: error\ndata: " ERROR_OBJECT("rate_limit_error", "Slow down.") "\n\n",
+                   facts->serial);
+}
+
 static void say(struct standin_answer *answer, enum standin_class what,
                 const struct standin_facts *facts) {
     standin_header(answer, "request-id", "req_%016" PRIx64, facts->serial);
@@ -83,6 +98,9 @@ static void say(struct standin_answer *answer, enum standin_class what,
         return;
     case STANDIN_RATE:
         say_rate(answer, facts);
+        return;
+    case STANDIN_RATE_IN_200:
+        say_rate_in_200(answer, facts);
         return;
     case STANDIN_OVERLOAD:
     case STANDIN_OVERLOAD_IN_200:

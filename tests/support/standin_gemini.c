@@ -55,6 +55,16 @@ static void say_rate(struct standin_answer *answer, const struct standin_facts *
         facts->limit, facts->retry_ms / 1000, facts->retry_ms % 1000);
 }
 
+static void say_rate_in_200(struct standin_answer *answer, const struct standin_facts *facts) {
+    static const char ERROR[] =
+        "{\"error\": {\"code\": 429,\"message\": \"You exceeded your current "
+        "quota.\",\"status\": \"RESOURCE_EXHAUSTED\"}}";
+    if (facts->stream)
+        standin_stream(answer, "data: %s\r\n\r\n", ERROR);
+    else
+        standin_say(answer, 200, "[%s]", ERROR);
+}
+
 static void say(struct standin_answer *answer, enum standin_class what,
                 const struct standin_facts *facts) {
     switch (what) {
@@ -86,6 +96,9 @@ static void say(struct standin_answer *answer, enum standin_class what,
         return;
     case STANDIN_RATE:
         say_rate(answer, facts);
+        return;
+    case STANDIN_RATE_IN_200:
+        say_rate_in_200(answer, facts);
         return;
     case STANDIN_OVERLOAD:
     case STANDIN_OVERLOAD_IN_200:

@@ -193,18 +193,19 @@ static unsigned control_latency(const struct arguments *arguments) {
 
 static void write_meter(FILE *out, const struct meter *meter) {
     const uint64_t *given = meter->given;
-    fprintf(
-        out,
-        "{\"key\":\"%s\",\"revoked\":%s,\"quota\":%" PRId64 ",\"rate\":%" PRId64
-        ",\"good\":%" PRIu64 ",\"invalid\":%" PRIu64 ",\"used_up\":%" PRIu64 ",\"limited\":%" PRIu64
-        ",\"overloaded\":%" PRIu64 ",\"forbidden\":%" PRIu64 ",\"mistaken\":%" PRIu64
-        ",\"dropped\":%" PRIu64 ",\"last_good_ns\":%" PRIu64 ",\"bad_ns\":%" PRIu64
-        ",\"last_bad_ns\":%" PRIu64 "}",
-        meter->key, meter->revoked ? "true" : "false", meter->quota, meter->rate,
-        given[STANDIN_SUCCESS], given[STANDIN_INVALID], given[STANDIN_QUOTA], given[STANDIN_RATE],
-        given[STANDIN_OVERLOAD] + given[STANDIN_OVERLOAD_IN_200] + given[STANDIN_LATE],
-        given[STANDIN_PERMISSION], given[STANDIN_REQUEST], given[STANDIN_DEAD] + given[STANDIN_CUT],
-        meter->last_good_ns, meter->bad_ns, meter->last_bad_ns);
+    fprintf(out,
+            "{\"key\":\"%s\",\"revoked\":%s,\"quota\":%" PRId64 ",\"rate\":%" PRId64
+            ",\"good\":%" PRIu64 ",\"invalid\":%" PRIu64 ",\"used_up\":%" PRIu64
+            ",\"limited\":%" PRIu64 ",\"overloaded\":%" PRIu64 ",\"forbidden\":%" PRIu64
+            ",\"mistaken\":%" PRIu64 ",\"dropped\":%" PRIu64 ",\"last_good_ns\":%" PRIu64
+            ",\"bad_ns\":%" PRIu64 ",\"last_bad_ns\":%" PRIu64 "}",
+            meter->key, meter->revoked ? "true" : "false", meter->quota, meter->rate,
+            given[STANDIN_SUCCESS], given[STANDIN_INVALID], given[STANDIN_QUOTA],
+            given[STANDIN_RATE] + given[STANDIN_RATE_IN_200],
+            given[STANDIN_OVERLOAD] + given[STANDIN_OVERLOAD_IN_200] + given[STANDIN_LATE],
+            given[STANDIN_PERMISSION], given[STANDIN_REQUEST],
+            given[STANDIN_DEAD] + given[STANDIN_CUT], meter->last_good_ns, meter->bad_ns,
+            meter->last_bad_ns);
 }
 
 static void write_stats(FILE *out) {

@@ -54,6 +54,30 @@ static void say_rate(struct standin_answer *answer, const struct standin_facts *
                 facts->limit, facts->used, facts->retry_ms);
 }
 
+/* As the Responses interface does: it begins, then it failed. */
+static void say_rate_in_200(struct standin_answer *answer, const struct standin_facts *facts) {
+    static const char ERROR[] =
+        "{\"code\":\"rate_limit_exceeded\",\"message\":\"Rate limit reached "
+        "for gpt-4o-mini in organization org-standin on tokens per min.\"}";
+    if (!facts->stream) {
+        standin_say(answer, 200,
+                    "{\"id\":\"resp_%016" PRIx64
+                    "\",\"object\":\"response\",\"status\":\"failed\",\"error\":%s,\"output\":[]}",
+                    facts->serial, ERROR);
+        return;
+    }
+    standin_stream(
+        answer,
+        "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":"
+        "\"resp_%016" PRIx64 "\",\"status\":\"in_progress\",\"error\":null}}\n\n",
+        facts->serial);
+    standin_stream(
+        answer,
+        "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"id\":"
+        "\"resp_%016" PRIx64 "\",\"status\":\"failed\",\"error\":%s}}\n\n",
+        facts->serial, ERROR);
+}
+
 static void say(struct standin_answer *answer, enum standin_class what,
                 const struct standin_facts *facts) {
     size_t length = strlen(facts->key);
@@ -89,6 +113,9 @@ static void say(struct standin_answer *answer, enum standin_class what,
                     ERROR_OBJECT("The server is currently overloaded with other requests. Sorry "
                                  "about that! You can retry your request.",
                                  "server_error", "null", "server_is_overloaded"));
+        return;
+    case STANDIN_RATE_IN_200:
+        say_rate_in_200(answer, facts);
         return;
     case STANDIN_REQUEST: /* it quotes what others use as a code */
         standin_say(answer, 400,

@@ -51,6 +51,20 @@ static void say_failure_in_200(struct standin_answer *answer, const struct stand
                     "\"metadata\":{\"provider_name\":\"Standin\",\"raw\":\"\"}}," USER "}");
 }
 
+/* In the choice. */
+static void say_rate_in_200(struct standin_answer *answer, const struct standin_facts *facts) {
+    static const char CHOICE[] =
+        "\"choices\":[{\"index\":0,\"finish_reason\":\"error\",\"error\":{\"code\":"
+        "429,\"message\":\"Rate limit exceeded\"}}]";
+    if (facts->stream)
+        standin_stream(answer,
+                       ": OPENROUTER PROCESSING\n\ndata: {\"id\":\"gen-%016" PRIx64 "\",%s}\n\n"
+                       "data: [DONE]\n\n",
+                       facts->serial, CHOICE);
+    else
+        standin_say(answer, 200, "{\"id\":\"gen-%016" PRIx64 "\",%s}", facts->serial, CHOICE);
+}
+
 static void say_rate(struct standin_answer *answer, const struct standin_facts *facts) {
     long long reset_ms = (long long)time(NULL) * 1000 + (long long)facts->retry_ms + 999;
     standin_header(answer, "retry-after", "%" PRIu64, (facts->retry_ms + 999) / 1000);
@@ -88,6 +102,9 @@ static void say(struct standin_answer *answer, enum standin_class what,
         standin_say(answer, 502,
                     "{\"error\":{\"message\":\"Provider returned error\",\"code\":502,"
                     "\"metadata\":{\"provider_name\":\"Standin\",\"raw\":\"\"}}," USER "}");
+        return;
+    case STANDIN_RATE_IN_200:
+        say_rate_in_200(answer, facts);
         return;
     case STANDIN_OVERLOAD_IN_200:
         say_failure_in_200(answer, facts);

@@ -15,11 +15,9 @@
  *     POST /control/key?key=K[&quota=N][&rate=N&window_ms=M][&revoked=0|1][&answer=CLASS]
  *              make or change a key; quota and rate: -1 = unlimited, quota counts from now.
  *              CLASS is what to answer whatever else is known: invalid, permission, quota, rate,
- *              overload, overload200 (inside HTTP 200), request, dead (no answer), cut (a good
- *              one that breaks off), late (a good stream that ends with an error), or success: as
- *              the meter says
- *     POST /control/revoke?key=K
- *     POST /control/all?answer=CLASS  the same for all known keys
+ *              overload, overload200 and rate200 (inside HTTP 200), request, dead (no answer), cut
+ * (a good one that breaks off), late (a good stream that ends with an error), or success: as the
+ * meter says POST /control/revoke?key=K POST /control/all?answer=CLASS  the same for all known keys
  *     POST /control/overload?ms=N     answer overload for so long
  *     POST /control/latency?min=MS&max=MS
  *     GET  /control/stats             what each key was asked and told, times by CLOCK_MONOTONIC
@@ -49,7 +47,13 @@
 #include "standin_arrival.h"
 #include "standin_meter.h"
 
-enum { THREADS = 2, CONNECTIONS_MAX = 4000, UPLOAD_KEPT = 1024, PIECE_MAX = 160 };
+enum {
+    THREADS = 2,
+    CONNECTIONS_MAX = 4000,
+    UPLOAD_KEPT = 1024,
+    PIECE_MAX = 160,
+    REST_NS = 50000000,
+};
 
 /* One request, from its first header to its last byte. */
 struct request {
@@ -185,6 +189,10 @@ static ssize_t give_piece(void *userdata, uint64_t at, char *buffer, size_t room
     if (at >= end)
         return request->cut ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
     size_t piece = end - (size_t)at;
+    if (at == answer->rest_at && at > 0) /* so that the other end has read what came before */
+        nanosleep(&(struct timespec){ .tv_nsec = REST_NS }, NULL);
+    else if (at < answer->rest_at)
+        piece = answer->rest_at - (size_t)at;
     if (piece > PIECE_MAX)
         piece = PIECE_MAX;
     if (piece > room)
