@@ -386,7 +386,7 @@ $(FUZZERS:%=build/fuzz/fuzz_%): build/fuzz/%: build/obj/fuzz/tests/fuzz/%.o \
 fuzz: $(FUZZERS:%=fuzz-%) ## fuzz everything that reads what others wrote, FUZZ_SECONDS each (60); needs clang
 $(FUZZERS:%=fuzz-%): fuzz-%: build/fuzz/fuzz_%
 	@mkdir -p build/fuzz/corpus/$*
-	@build/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -dict=tests/fuzz/$(if $(filter $*,classify headers),keybroker,admin).dict \
+	@build/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -max_len=$(if $(filter $*,stream),49152,8192) -dict=tests/fuzz/$(if $(filter $*,classify headers stream),keybroker,admin).dict \
 	  -artifact_prefix=build/fuzz/$*- build/fuzz/corpus/$* tests/fuzz/corpus/$* >build/fuzz/$*.log 2>&1 || \
 	  { tail -n 60 build/fuzz/$*.log; exit 1; }
 	@echo "  fuzz_$*: $$(tail -n 1 build/fuzz/$*.log)"

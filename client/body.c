@@ -113,19 +113,31 @@ static int status_in(struct span text) {
     return status >= 400 && status <= 599 ? status : 0;
 }
 
-/* Lines of an event stream, or of JSON: there an object begins at the beginning of a line and ends
- * on it, or is followed to wherever it ends. */
+/* An object that begins at the beginning of a line: it ends there too, if not on the same one. One
+ * whose end is not here is taken as far as it is. */
+static struct span object_of(struct span text) {
+    struct span line = line_of(text);
+    const char *end = ends_object(line) ? NULL : memmem(text.at, text.length, "\n}", 2);
+    if (end)
+        line.length = (size_t)(end - text.at) + 2;
+    else if (!ends_object(line))
+        line.length = text.length;
+    return line;
+}
+
+/* Lines of an event stream, or of JSON. */
 static bool search_lines(struct span text, kbi_piece_fn fn, void *userdata) {
     static const char STATUS[] = ":HTTP_STATUS/";
     struct kbi_piece piece = { .length = 0 };
-    bool any = may_fail(text);
+    bool any = may_fail(text), open = false;
     for (int left = PIECES_MAX; text.length > 0 && left > 0; text = behind_line(text)) {
         struct span line = line_of(text), data = { text.at, 0 };
         if (begins(line, "data:")) {
             data = skip_blanks(skip(line, 5));
-        } else if (any && begins(line, "{")) {
-            data = ends_object(line) ? line : text;
-            left -= data.length > line.length;
+        } else if (any && begins(line, "{") && !open) {
+            data = object_of(text);
+            open = data.length == text.length && data.length > line.length;
+            text = open ? text : skip(text, data.length - 1);
         } else if (begins(line, "event:")) {
             struct span name = value_of(line, 6);
             piece.is_error = name.length == 5 && begins(name, "error");
