@@ -78,6 +78,10 @@ static bool compares(const char *value, const char *text, bool prefix) {
     return prefix || !*value;
 }
 
+static inline bool begins_alike(const char *value, const char *text) {
+    return !text || kbi_lower(*value) == *text;
+}
+
 static const char *field_if(const char *value, const struct kbi_rule *rule) {
     return value && compares(value, rule->text, rule->prefix) ? value : NULL;
 }
@@ -132,11 +136,36 @@ static void unquoted(const char *message, char ret_plain[MESSAGE_LOOK]) {
 
 struct search {
     const struct kbi_response *response;
+    uint32_t letters; /* a bit for each that a field begins with: most rules end there */
     bool has_plain;
     char plain[MESSAGE_LOOK];
     char header[KBI_HEADER_VALUE_MAX];
     const char *code; /* what the matching field held */
 };
+
+static uint32_t letter(char c) {
+    return UINT32_C(1) << (kbi_lower(c) & 31);
+}
+
+static uint32_t first_letters(const struct kbi_error_fields *error) {
+    const char *fields[] = { error->code, error->type, error->status };
+    uint32_t letters = 0;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        letters |= fields[i] ? letter(*fields[i]) : 0;
+    for (uint32_t i = 0; i < error->reason_count; i++)
+        letters |= letter(*error->reasons[i]);
+    return letters;
+}
+
+static bool match_message(struct search *search, const char *message, const struct kbi_rule *rule) {
+    if (rule->prefix && !begins_alike(message + strspn(message, " \t\r\n"), rule->text))
+        return false;
+    if (!search->has_plain)
+        unquoted(message, search->plain);
+    search->has_plain = true;
+    return rule->prefix ? compares(search->plain, rule->text, true)
+                        : strstr(search->plain, rule->text ? rule->text : "") != NULL;
+}
 
 /* Any header of that name will do. */
 static const char *match_header(struct search *search, const struct kbi_rule *rule) {
@@ -165,19 +194,14 @@ static bool matches(struct search *search, const struct kbi_rule *rule) {
         search->code = match_reason(error, rule);
         break;
     case KB_WHERE_ANY:
-        search->code = match_any(error, rule);
+        if (!rule->text || search->letters & letter(*rule->text))
+            search->code = match_any(error, rule);
         break;
     case KB_WHERE_HEADER:
         search->code = match_header(search, rule);
         break;
     case KB_WHERE_MESSAGE:
-        if (!error->message)
-            return false;
-        if (!search->has_plain)
-            unquoted(error->message, search->plain);
-        search->has_plain = true;
-        return rule->prefix ? compares(search->plain, rule->text, true)
-                            : strstr(search->plain, rule->text ? rule->text : "") != NULL;
+        return error->message && match_message(search, error->message, rule);
     default:
         return false;
     }
@@ -250,6 +274,7 @@ struct kbi_finding kbi_classify(const struct kbi_rules *rules,
     struct search search;
     finding.scope = kb_rule_usual_scope(finding.outcome);
     search.response = response;
+    search.letters = first_letters(&response->error);
     search.has_plain = false;
     search.code = NULL;
     if (response->status > 0)
