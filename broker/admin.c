@@ -11,20 +11,24 @@
 
 #include <keybroker_shared/board.h>
 
+#include "bulletin.h"
 #include "errand.h"
+#include "event_list.h"
 #include "identity.h"
 #include "log.h"
 #include "memory.h"
 #include "runtime.h"
 #include "server.h"
 #include "session.h"
-#include "view.h"
 
 enum {
     SESSIONS_MAX = 512,
     SESSIONS_OF_VIEWERS = SESSIONS_MAX / 2, /* a viewer comes in while fewer are open */
     SESSIONS_OF_ONE = SESSIONS_MAX / 4,     /* of one user other than root and the broker's own */
     GROUPS_MAX = 65536,
+    TURN_NS = 50 * 1000, /* of a turn of the event loop, for all sessions together */
+    FINISH_NS = 100 * 1000 * 1000,
+    ASKED_MAX = 8, /* pages of events that the store reads at once */
 };
 
 struct admin_listener {
@@ -37,7 +41,12 @@ struct admin {
     struct admin_listener *listener;
     struct session *sessions;
     unsigned count;
-    gid_t admin_gid, viewer_gid; /* (gid_t)-1 = none */
+    unsigned watchers;
+    struct rota rota; /* sessions with work */
+    struct bulletin bulletin;
+    struct event_query *questions, **last_question; /* not asked yet */
+    unsigned asked;                                 /* and not answered yet */
+    gid_t admin_gid, viewer_gid;                    /* (gid_t)-1 = none */
 };
 
 /* ---- who may ---- */
@@ -90,10 +99,7 @@ static bool has_room(const struct admin *admin, const struct actor *actor,
         return false;
     if (is_root_or_own(actor->uid))
         return true;
-    unsigned own = 0;
-    for (const struct session *session = admin->sessions; session; session = session->next)
-        own += session->actor.uid == actor->uid;
-    return own < SESSIONS_OF_ONE;
+    return rota_places_of(&admin->rota, actor->uid) < SESSIONS_OF_ONE;
 }
 
 static void turn_away(struct admin *admin, int fd, const char *line) {
@@ -185,6 +191,9 @@ static int find_group(const char *option, const char *name, gid_t *ret_gid) {
 int admin_open(struct admin **ret_admin, struct server *server) {
     struct admin *admin = mem_alloc(sizeof *admin);
     admin->server = server;
+    admin->last_question = &admin->questions;
+    rota_init(&admin->rota);
+    bulletin_init(&admin->bulletin, server->last_event);
     int error = find_group("admin-group", server->options.admin_group, &admin->admin_gid);
     if (!error)
         error = find_group("viewer-group", server->options.viewer_group, &admin->viewer_gid);
@@ -204,6 +213,14 @@ struct admin *admin_close(struct admin *admin) {
     stop_listening(admin);
     while (admin->sessions)
         session_drop(admin->sessions, NULL);
+    while (admin->questions) {
+        struct event_query *query = admin->questions;
+        admin->questions = query->next;
+        reply_free(query->owner);
+        event_query_free(query);
+    }
+    bulletin_deinit(&admin->bulletin);
+    rota_deinit(&admin->rota);
     free(admin);
     return NULL;
 }
@@ -220,7 +237,20 @@ struct session **admin_sessions(struct admin *admin) {
     return &admin->sessions;
 }
 
-void admin_session_closed(struct admin *admin) {
+struct rota *admin_rota(struct admin *admin) {
+    return &admin->rota;
+}
+
+struct bulletin *admin_bulletin(struct admin *admin) {
+    return &admin->bulletin;
+}
+
+void admin_begin_watch(struct admin *admin) {
+    admin->watchers++;
+}
+
+void admin_session_closed(struct admin *admin, bool watched) {
+    admin->watchers -= watched;
     admin->count--;
     admin->server->metrics.admin_connections--;
 }
@@ -228,24 +258,47 @@ void admin_session_closed(struct admin *admin) {
 /* ---- telling ---- */
 
 void admin_event(struct admin *admin, const struct event *event) {
-    for (struct session *session = admin->sessions, *next; session; session = next) {
-        next = session->next;
-        session_watch_event(session, event);
-    }
+    bulletin_add(&admin->bulletin, event, admin->watchers);
+}
+
+static void wake_watchers(struct admin *admin) {
+    for (struct session *session = admin->sessions; session; session = session->next)
+        if (session->watch.begun)
+            session_wake(session);
 }
 
 void admin_heartbeat(struct admin *admin) {
+    bulletin_beat(&admin->bulletin, admin->server->last_event, admin->server->now.wall_ms);
     for (struct session *session = admin->sessions, *next; session; session = next) {
         next = session->next;
-        session_watch_heartbeat(session, admin->server->last_event, admin->server->now.wall_ms);
+        session_watch_heartbeat(session);
     }
+}
+
+bool admin_work(struct admin *admin) {
+    if (bulletin_read(&admin->bulletin))
+        wake_watchers(admin);
+    uint64_t until_ns = moment_mono_ns() + TURN_NS;
+    for (struct session *session; (session = rota_next(&admin->rota));) {
+        if (session_work(session, until_ns))
+            session_wake(session);
+        if (moment_mono_ns() >= until_ns)
+            break;
+    }
+    return rota_has_work(&admin->rota);
+}
+
+void admin_finish(struct admin *admin) {
+    uint64_t until_ns = moment_mono_ns() + FINISH_NS;
+    while (admin_work(admin) && moment_mono_ns() < until_ns)
+        ;
 }
 
 static void settle(struct reply *reply) {
     reply->ready = true;
     reply->staged = false;
     if (reply->session)
-        session_pump(reply->session);
+        session_wake(reply->session);
     else
         reply_free(reply);
 }
@@ -277,47 +330,45 @@ void admin_unpublished(void *owner) {
     settle(reply);
 }
 
-static bool wanted(const struct event_query *query, const struct event *event) {
-    return (!query->pool_id || query->pool_id == event->pool_id) &&
-           (!query->key_id || query->key_id == event->key_id);
+/* ---- asking the store for events ---- */
+
+/* The store thread answers all questions of a group at once, and commits wait meanwhile. */
+static void ask_next(struct admin *admin) {
+    while (admin->asked < ASKED_MAX && admin->questions && !admin->server->stopping) {
+        struct event_query *query = admin->questions;
+        admin->questions = query->next;
+        if (!admin->questions)
+            admin->last_question = &admin->questions;
+        admin->asked++;
+        server_query_events(admin->server, query);
+    }
 }
 
-static void show_events(struct reply *reply, const struct event_query *query) {
-    if (query->result < 0) {
-        refuse(&reply->refusal, REFUSED_UNAVAILABLE, "store-unavailable", "",
-               "the events can't be read now");
-        return;
-    }
-    size_t matching = 0;
-    for (int i = 0; i < query->result; i++)
-        matching += wanted(query, &query->events[i]);
-    size_t skip = query->keep && matching > query->keep ? matching - query->keep : 0;
-    json_t *rows = json_array();
-    for (int i = 0; i < query->result; i++) {
-        if (query->first && json_array_size(rows) == query->first)
-            break;
-        if (wanted(query, &query->events[i]) && !(skip && skip--))
-            json_array_append_new(rows, view_event(&query->events[i]));
-    }
-    reply->body = json_pack("{s:o, s:I, s:I}", "events", rows, "first", (json_int_t)query->oldest,
-                            "last", (json_int_t)query->newest);
+void admin_ask(struct admin *admin, struct event_query *query) {
+    query->next = NULL;
+    *admin->last_question = query;
+    admin->last_question = &query->next;
+    ask_next(admin);
 }
 
 void admin_events(struct event_query *query) {
     struct reply *reply = query->owner;
-    if (reply->watch) {
-        if (reply->session)
-            session_watch_answer(reply->session, query->events, query->result, query->oldest,
-                                 query->newest);
+    struct session *session = reply->session;
+    struct admin *admin = reply->admin;
+    admin->asked--;
+    ask_next(admin);
+    reply->staged = false;
+    if (session && reply->watch) {
+        session_watch_answer(session, query);
         reply_free(reply);
+    } else if (session) {
+        event_list_take(reply->listing, query);
+        event_query_free(query);
+        session_wake(session);
     } else {
-        if (reply->session)
-            show_events(reply, query);
-        settle(reply);
+        event_query_free(query);
+        reply_free(reply);
     }
-    if (query->result >= 0)
-        free(query->events);
-    free(query);
 }
 
 static json_t *errand_message(const struct errand *errand) {

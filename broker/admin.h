@@ -12,8 +12,10 @@
 #include "event.h"
 
 struct admin;
+struct bulletin;
 struct errand;
 struct event_query;
+struct rota;
 struct server;
 struct session;
 
@@ -27,6 +29,12 @@ void admin_check(struct admin *admin);
 /* A durable event, to those who watch; a heartbeat, once a second. */
 void admin_event(struct admin *admin, const struct event *event);
 void admin_heartbeat(struct admin *admin);
+/* Go on with what sessions ask for: some tens of microseconds a turn for all of them, however many
+ * they are and whatever they ask for, so that reports are heard between. Users take turns. True if
+ * there is more to do. */
+bool admin_work(struct admin *admin);
+/* The broker ends: send what is ready, as far as peers take it. */
+void admin_finish(struct admin *admin);
 
 /* ---- what became of a staged command or a query; the owner is the session's reply ---- */
 
@@ -34,13 +42,18 @@ void admin_committed(void *owner);
 void admin_refused(void *owner, const char *problem);       /* 503: nothing was changed */
 void admin_unpublishable(void *owner, const char *problem); /* the same, for its pool alone */
 void admin_unpublished(void *owner); /* 503: stored, and published as soon as that can be done */
-void admin_events(struct event_query *query); /* frees the query */
+void admin_events(struct event_query *query); /* takes over the query */
 /* Frees the errand. One that was done is answered when that is recorded. */
 void admin_errand(struct server *server, struct errand *errand);
 
 /* ---- for sessions ---- */
 
 struct session **admin_sessions(struct admin *admin); /* head of the list of open ones */
-void admin_session_closed(struct admin *admin);
+void admin_session_closed(struct admin *admin, bool watched);
+struct rota *admin_rota(struct admin *admin);
+struct bulletin *admin_bulletin(struct admin *admin);
+void admin_begin_watch(struct admin *admin);
+/* Ask the store for events; the query, whose owner is a reply, comes back by admin_events. */
+void admin_ask(struct admin *admin, struct event_query *query);
 
 #endif

@@ -17,12 +17,8 @@ void buffer_deinit(struct buffer *buffer) {
     *buffer = (struct buffer){ 0 };
 }
 
-static bool reserve(struct buffer *buffer, size_t more) {
-    if (buffer->capacity - buffer->end > more)
-        return true;
-    size_t length = buffer_length(buffer), capacity = buffer->capacity ? buffer->capacity : 4096;
-    while (capacity <= length + more)
-        capacity *= 2;
+static bool move_to(struct buffer *buffer, size_t capacity) {
+    size_t length = buffer_length(buffer);
     char *data = malloc(capacity);
     if (!data)
         return false;
@@ -31,6 +27,19 @@ static bool reserve(struct buffer *buffer, size_t more) {
     mem_wipe_free(buffer->data, buffer->end);
     *buffer = (struct buffer){ .data = data, .end = length, .capacity = capacity };
     return true;
+}
+
+bool buffer_expect(struct buffer *buffer, size_t length) {
+    return length < buffer->capacity - buffer->start || move_to(buffer, length + 1);
+}
+
+static bool reserve(struct buffer *buffer, size_t more) {
+    if (buffer->capacity - buffer->end > more)
+        return true;
+    size_t length = buffer_length(buffer), capacity = buffer->capacity ? buffer->capacity : 4096;
+    while (capacity <= length + more)
+        capacity *= 2;
+    return move_to(buffer, capacity);
 }
 
 bool buffer_append(struct buffer *buffer, const void *data, size_t length) {

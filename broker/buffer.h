@@ -17,6 +17,9 @@ struct buffer {
 };
 
 void buffer_deinit(struct buffer *buffer);
+/* So many unread bytes are on their way: take the room once, not by doubling and copying. False
+ * without memory, which does not matter yet. */
+bool buffer_expect(struct buffer *buffer, size_t length);
 /* False without memory; nothing was added then. */
 bool buffer_append(struct buffer *buffer, const void *data, size_t length);
 bool buffer_append_text(struct buffer *buffer, const char *text);

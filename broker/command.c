@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "errand.h"
+#include "listing.h"
 #include "memory.h"
 #include "server.h"
 #include "session.h"
@@ -224,18 +225,27 @@ static const struct command *find(char **words, size_t count, size_t *ret_words)
     return NULL;
 }
 
-size_t command_payload_limit(const char *line) {
+/* The command of a line, as far as its first words tell; NULL = none. */
+static const struct command *command_of(const char *line, size_t length) {
     char copy[256], *words[3] = { 0 };
     const char *problem;
-    snprintf(copy, sizeof copy, "%s", line);
+    snprintf(copy, sizeof copy, "%.*s", (int)length, line);
     int count = words_split(copy, words, 3, &problem);
     if (count < 0) /* more than three words, a quote cut off, no text: what was cut is there */
         for (count = 0; count < 3 && words[count];)
             count++;
     size_t first = count > 0 && strcmp(words[0], "json") == 0 ? 1 : 0, used;
-    const struct command *command =
-        count > (int)first ? find(words + first, (size_t)count - first, &used) : NULL;
+    return count > (int)first ? find(words + first, (size_t)count - first, &used) : NULL;
+}
+
+size_t command_payload_limit(const char *line) {
+    const struct command *command = command_of(line, strlen(line));
     return command ? command->payload_limit : 0;
+}
+
+bool command_only_looks(const char *line, size_t length) {
+    const struct command *command = command_of(line, length);
+    return command && command->level < LEVEL_CHANGE;
 }
 
 /* ---- running ---- */
@@ -287,14 +297,14 @@ static void answer(struct request *request, int refused) {
     reply->body = request->body;
     reply->text = request->text;
     reply->listing = request->listing;
+    if (reply->listing)
+        reply->listing->owner = reply;
+    reply->alone = request->command && (request->command->level < LEVEL_CHANGE ||
+                                        request->payload_length > SESSION_LINE_MAX);
     if (!refused && request->set.count) {
         reply->staged = true;
         reply->unrecorded = request->unrecorded;
         server_stage(request->server, &request->set, reply);
-    } else if (!refused && request->query) {
-        reply->staged = true;
-        request->query->owner = reply;
-        server_query_events(request->server, request->query);
     } else if (!refused && request->errand) {
         reply->staged = true;
         request->errand->owner = reply;
@@ -391,7 +401,6 @@ int command_quit(struct request *request, struct refusal *refusal) {
 }
 
 int command_watch(struct request *request, struct refusal *refusal) {
-    struct watch *watch = &request->session->watch;
     uint64_t since = request->server->last_event, pool_id = 0;
     int refused = request_number(request, "since", 0, INT64_MAX, &since, refusal);
     const char *name = request_option(request, "pool");
@@ -404,9 +413,7 @@ int command_watch(struct request *request, struct refusal *refusal) {
     }
     if (refused)
         return refused;
-    *watch = (struct watch){
-        .on = true, .json = request->reply->json, .next = since + 1, .pool_id = pool_id
-    };
+    session_begin_watch(request->session, request->reply->json, since + 1, pool_id);
     request->reply->watch = true;
     return 0;
 }

@@ -53,10 +53,9 @@ struct request {
     json_t *body;
     char *text;
     struct listing *listing;
-    struct event_query *query; /* answered when the committer has looked */
-    struct errand *errand;     /* answered when the committer has carried it out */
-    const char *unrecorded;    /* as a reply's (session.h): the changeset is a record */
-    uint64_t opened_pool;      /* an outlet that must go if the command is refused after all */
+    struct errand *errand;  /* answered when the committer has carried it out */
+    const char *unrecorded; /* as a reply's (session.h): the changeset is a record */
+    uint64_t opened_pool;   /* an outlet that must go if the command is refused after all */
 };
 
 /* 0, or a refusal's code with *refusal filled. */
@@ -84,6 +83,8 @@ void command_run(struct session *session, char *line, const char *payload, size_
                  struct reply *reply);
 /* How long the payload of the command in this line may be; 0 = it takes none or is unknown. */
 size_t command_payload_limit(const char *line);
+/* Does the command in the line (of so many bytes) change nothing? */
+bool command_only_looks(const char *line, size_t length);
 
 const struct command *command_at(size_t index); /* NULL = past the last */
 

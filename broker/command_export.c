@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "import_document.h"
+#include "key_list.h"
 #include "keyconfig.h"
-#include "listing.h"
 #include "log.h"
 #include "rule_lines.h"
 #include "server.h"
@@ -77,7 +77,8 @@ int command_export(struct request *request, struct refusal *refusal) {
     if (refused)
         return refused;
     const struct pool_record *record = pool->record;
-    struct listing *listing = listing_new("keys", whole ? export_whole : export_masked);
+    struct listing *listing = key_list_new(request->server, pool, &(struct key_filter){ 0 },
+                                           whole ? export_whole : export_masked, false);
     listing->always_json = true; /* so that what was printed can be sent back as it is */
     json_decref(listing->head);
     listing->head =
@@ -88,8 +89,6 @@ int command_export(struct request *request, struct refusal *refusal) {
                   record->error_recovery, "base_url", record->base_url, "guard", record->guard);
     json_object_set_new(json_object_get(listing->head, "pool"), "rules",
                         rule_lines_json(record->rules));
-    for (uint32_t i = 0; i < pool->count; i++)
-        listing_add(listing, pool->order[i]->record->id);
     request->listing = listing;
     if (whole)
         record_export(request, pool);

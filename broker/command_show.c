@@ -5,8 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "buffer.h"
-#include "listing.h"
+#include "event_list.h"
+#include "key_list.h"
 #include "memory.h"
 #include "metrics.h"
 #include "rule_lines.h"
@@ -58,10 +58,7 @@ static int show_info(struct request *request, struct refusal *refusal) {
 
 static int show_metrics(struct request *request, struct refusal *refusal) {
     (void)refusal;
-    struct buffer text = { 0 };
-    metrics_write(request->server, &text);
-    request->text = mem_printf("%.*s", (int)buffer_length(&text), buffer_bytes(&text));
-    buffer_deinit(&text);
+    request->listing = metrics_list(request->server);
     return 0;
 }
 
@@ -90,15 +87,9 @@ int command_show(struct request *request, struct refusal *refusal) {
 
 /* ---- lists ---- */
 
-struct filter {
-    const char *match;
-    unsigned status;        /* 0 = any */
-    uint64_t offset, limit; /* limit 0 = all */
-    uint64_t total;         /* matching, found so far */
-};
-
-static int read_filter(struct request *request, struct filter *filter, struct refusal *refusal) {
-    *filter = (struct filter){ .match = request_option(request, "match") };
+static int read_filter(struct request *request, struct key_filter *filter,
+                       struct refusal *refusal) {
+    *filter = (struct key_filter){ .match = request_option(request, "match") };
     const char *status = request_option(request, "status");
     if (status && !(filter->status = model_status_parse(status)))
         return refuse(refusal, REFUSED_SYNTAX, "bad-status", "status",
@@ -108,50 +99,36 @@ static int read_filter(struct request *request, struct filter *filter, struct re
                    : request_number(request, "limit", 1, INT64_MAX, &filter->limit, refusal);
 }
 
-static bool matches(const struct filter *filter, const char *text) {
-    return !filter->match || strcasestr(text, filter->match) != NULL;
-}
-
-/* Count one that matches; true if it lies in the window. */
-static bool in_window(struct filter *filter) {
-    uint64_t index = filter->total++;
-    return index >= filter->offset && (!filter->limit || index - filter->offset < filter->limit);
-}
-
 static int list_keys(struct request *request, struct refusal *refusal) {
     struct model_pool *pool;
-    struct filter filter;
+    struct key_filter filter;
     int refused = request_pool(request, &pool, refusal);
     if (!refused)
         refused = read_filter(request, &filter, refusal);
     if (refused)
         return refused;
-    struct listing *listing = listing_new("keys", view_key);
-    json_int_t usable = 0;
-    for (uint32_t i = 0; i < pool->count; i++) {
-        const struct model_key *key = pool->order[i];
-        const struct key_record *record = key->record;
-        kb_status status = model_status(key, request->cause.now.wall_ms);
-        usable += status == KB_STATUS_NORMAL;
-        if (filter.status && status != filter.status)
-            continue;
-        if (!matches(&filter, record->name) && !matches(&filter, record->account) &&
-            !matches(&filter, record->note))
-            continue;
-        if (in_window(&filter))
-            listing_add(listing, record->id);
-    }
+    struct listing *listing = key_list_new(request->server, pool, &filter, view_key, true);
     json_t *head = listing->head;
     json_object_set_new(head, "pool", json_string(pool->record->name));
     json_object_set_new(head, "vendor", json_string(pool->record->vendor));
     json_object_set_new(head, "strategy", json_string(model_strategy_name(pool->record->strategy)));
     json_object_set_new(head, "revision", json_integer((json_int_t)pool->record->revision));
-    json_object_set_new(head, "total", json_integer((json_int_t)filter.total));
+    json_object_set_new(head, "total", json_null()); /* its place; known when all were looked at */
     view_add_outlook(head, request->server, pool);
-    json_object_set_new(head, "usable", json_integer(usable));
+    json_object_set_new(head, "usable", json_integer(pool->counts[KB_STATUS_NORMAL]));
     json_object_set_new(head, "pool_total", json_integer((json_int_t)pool->count));
     request->listing = listing;
     return 0;
+}
+
+static bool matches(const struct key_filter *filter, const char *text) {
+    return !filter->match || strcasestr(text, filter->match) != NULL;
+}
+
+/* Count one that matches; true if it lies in the window. */
+static bool in_window(const struct key_filter *filter, uint64_t *total) {
+    uint64_t index = (*total)++;
+    return index >= filter->offset && (!filter->limit || index - filter->offset < filter->limit);
 }
 
 static int by_name(const void *left, const void *right) {
@@ -162,7 +139,8 @@ static int by_name(const void *left, const void *right) {
 
 static int list_pools(struct request *request, struct refusal *refusal) {
     const struct model *model = request->server->model;
-    struct filter filter;
+    struct key_filter filter;
+    uint64_t total = 0;
     int refused = read_filter(request, &filter, refusal);
     if (refused)
         return refused;
@@ -171,33 +149,34 @@ static int list_pools(struct request *request, struct refusal *refusal) {
     for (struct model_pool *pool; (pool = map_next(&model->pools, &i));)
         pools[count++] = pool;
     qsort(pools, count, sizeof(struct model_pool *), by_name);
-    struct listing *listing = listing_new("pools", view_pool);
+    struct listing *listing = listing_of_ids("pools", view_pool);
     for (i = 0; i < count; i++)
         if ((matches(&filter, pools[i]->record->name) ||
              matches(&filter, pools[i]->record->vendor)) &&
-            in_window(&filter))
+            in_window(&filter, &total))
             listing_add(listing, pools[i]->record->id);
     free(pools);
-    json_object_set_new(listing->head, "total", json_integer((json_int_t)filter.total));
+    json_object_set_new(listing->head, "total", json_integer((json_int_t)total));
     request->listing = listing;
     return 0;
 }
 
 static int list_vendors(struct request *request, struct refusal *refusal) {
-    struct filter filter;
+    struct key_filter filter;
+    uint64_t total = 0;
     int refused = read_filter(request, &filter, refusal);
     if (refused)
         return refused;
     json_t *rows = json_array();
     for (size_t i = 0; vendor_at(i); i++)
         if ((matches(&filter, vendor_at(i)->name) || matches(&filter, vendor_at(i)->title)) &&
-            in_window(&filter))
+            in_window(&filter, &total))
             json_array_append_new(rows, view_vendor(vendor_at(i)));
-    request->body = json_pack("{s:o, s:I}", "vendors", rows, "total", (json_int_t)filter.total);
+    request->body = json_pack("{s:o, s:I}", "vendors", rows, "total", (json_int_t)total);
     return 0;
 }
 
-static int events_filter(struct request *request, struct event_query *query,
+static int events_filter(struct request *request, struct event_filter *filter,
                          struct refusal *refusal) {
     const char *pool_name = request_option(request, "pool");
     const char *key_name = request_option(request, "key");
@@ -214,36 +193,22 @@ static int events_filter(struct request *request, struct event_query *query,
     if (key_name && !key)
         return refuse(refusal, REFUSED_NOT_FOUND, "no-such-key", "key", "pool %s has no key %.100s",
                       pool_name, key_name);
-    query->pool_id = pool->record->id;
-    query->key_id = key ? key->record->id : 0;
+    filter->pool_id = pool->record->id;
+    filter->key_id = key ? key->record->id : 0;
     return 0;
 }
 
 static int list_events(struct request *request, struct refusal *refusal) {
-    uint64_t limit = EVENTS_SHOWN, since = 0;
-    struct event_query filter = { 0 };
-    int refused = request_number(request, "limit", 1, EVENTS_SHOWN_MAX, &limit, refusal);
+    struct event_filter filter = { .limit = EVENTS_SHOWN,
+                                   .has_since = request_option(request, "since") };
+    int refused = request_number(request, "limit", 1, EVENTS_SHOWN_MAX, &filter.limit, refusal);
     if (!refused)
-        refused = request_number(request, "since", 0, INT64_MAX, &since, refusal);
+        refused = request_number(request, "since", 0, INT64_MAX, &filter.since, refusal);
     if (!refused)
         refused = events_filter(request, &filter, refusal);
     if (refused)
         return refused;
-    struct event_query *query = mem_alloc(sizeof *query);
-    *query = filter;
-    uint64_t last = request->server->last_event;
-    /* With a filter the newest matching ones are looked for among the newest EVENTS_SHOWN_MAX. */
-    uint64_t back = filter.pool_id ? EVENTS_SHOWN_MAX : limit;
-    if (request_option(request, "since")) {
-        query->after = since;
-        query->limit = filter.pool_id ? EVENTS_SHOWN_MAX : limit;
-        query->first = limit;
-    } else {
-        query->after = last > back ? last - back : 0;
-        query->limit = EVENTS_SHOWN_MAX; /* some may be committed before the query's turn comes */
-        query->keep = limit;
-    }
-    request->query = query;
+    request->listing = event_list_new(&filter, request->server->last_event);
     return 0;
 }
 

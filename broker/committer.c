@@ -39,6 +39,13 @@ struct committer {
 
 /* ---- groups ---- */
 
+struct event_query *event_query_free(struct event_query *query) {
+    if (query)
+        free(query->events);
+    free(query);
+    return NULL;
+}
+
 struct group *group_new(void) {
     return mem_alloc(sizeof(struct group));
 }

@@ -55,14 +55,11 @@ struct event_query {
     void *owner;
     uint64_t after;
     size_t limit;
-    /* For the owner alone: which of them to show. */
-    uint64_t pool_id, key_id; /* 0 = all */
-    size_t keep;              /* the newest so many; 0 = all */
-    size_t first;             /* the oldest so many; 0 = all */
-    int result;               /* count or -errno */
-    struct event *events;     /* the taker's */
+    int result;           /* count or -errno */
+    struct event *events; /* the taker's */
     uint64_t oldest, newest;
 };
+struct event_query *event_query_free(struct event_query *query); /* NULL allowed; returns NULL */
 
 struct group {
     struct group_command {

@@ -98,9 +98,9 @@ void loop_close(struct loop *loop, struct loop_source *source);
  * itself is broken. A signal may end the sleep early, without an error. */
 int loop_turn(struct loop *loop, int64_t until_ms);
 
-/* For a callback that takes long: run on_data of the packets (LOOP_PACKETS) that have come
- * meanwhile, and nothing else; everything else stays for the next turn, in its order. Only inside a
- * turn, and not from a packet's own callback. */
+/* For what takes long, in a callback or between two turns: run on_data of the packets
+ * (LOOP_PACKETS) that have come meanwhile, and nothing else; everything else stays for the next
+ * turn, in its order. Not from a packet's own callback. */
 void loop_let_packets_in(struct loop *loop);
 
 const struct loop_stats *loop_stats(const struct loop *loop);

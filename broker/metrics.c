@@ -1,7 +1,10 @@
 /* See metrics.h. */
 #include "metrics.h"
 
-#include "buffer.h"
+#include <stdlib.h>
+
+#include "listing.h"
+#include "memory.h"
 #include "server.h"
 
 void histogram_add(struct histogram *histogram, uint64_t ns) {
@@ -38,43 +41,71 @@ static void one(struct buffer *text, const char *name, const char *type, const c
     buffer_printf(text, "keybroker_%s %.15g\n", name, value);
 }
 
-/* Pool names are [a-z0-9._-]: no label needs escaping. */
-static void write_keys(const struct server *server, struct buffer *text) {
-    head(text, "keys", "gauge", "Keys by pool and status.");
-    size_t i = 0;
-    for (const struct model_pool *pool; (pool = map_next(&server->model->pools, &i));) {
-        for (unsigned status = 1; status < KB_STATUS_COUNT; status++)
-            buffer_printf(text, "keybroker_keys{pool=\"%s\",status=\"%s\"} %u\n",
-                          pool->record->name, model_status_name(status), pool->counts[status]);
-    }
+/* ---- what there is once for every pool; names are [a-z0-9._-]: no label needs escaping ---- */
+
+static void write_keys(const struct server *server, struct model_pool *pool, struct buffer *text) {
+    (void)server;
+    for (unsigned status = 1; status < KB_STATUS_COUNT; status++)
+        buffer_printf(text, "keybroker_keys{pool=\"%s\",status=\"%s\"} %u\n", pool->record->name,
+                      model_status_name(status), pool->counts[status]);
 }
 
-static void write_pools(const struct server *server, struct buffer *text) {
-    const struct outlet *outlet;
-    head(text, "failovers_total", "counter", "Changes of the current key that a report caused.");
-    for (size_t i = 0; (outlet = map_next(&server->outlets, &i));)
-        buffer_printf(text, "keybroker_failovers_total{pool=\"%s\"} %llu\n", outlet->name,
-                      (unsigned long long)outlet->publication.failovers);
-    head(text, "exhausted_seconds_total", "counter", "Time without any usable key.");
-    for (size_t i = 0; (outlet = map_next(&server->outlets, &i));) {
-        int64_t ms = outlet->publication.exhausted_ms;
-        if (outlet->publication.exhausted_since_mono)
-            ms += server->now.mono_ms - outlet->publication.exhausted_since_mono;
-        buffer_printf(text, "keybroker_exhausted_seconds_total{pool=\"%s\"} %.3f\n", outlet->name,
-                      (double)ms / 1000);
-    }
-    head(text, "generation", "gauge", "The pool's generation, low 40 bits.");
-    for (size_t i = 0; (outlet = map_next(&server->outlets, &i));)
-        buffer_printf(text, "keybroker_generation{pool=\"%s\"} %llu\n", outlet->name,
-                      (unsigned long long)(outlet->publication.generation &
-                                           ((UINT64_C(1) << KB_GENERATION_START_SHIFT) - 1)));
-    head(text, "next_expiry_timestamp_seconds", "gauge", "When the next key expires; 0 = never.");
-    size_t i = 0;
-    for (struct model_pool *pool; (pool = map_next(&server->model->pools, &i));)
-        buffer_printf(text, "keybroker_next_expiry_timestamp_seconds{pool=\"%s\"} %.3f\n",
-                      pool->record->name,
-                      (double)model_next_expiry(server->model, pool, server->now.wall_ms) / 1000);
+static const struct publication *publication_of(const struct server *server,
+                                                const struct model_pool *pool) {
+    const struct outlet *outlet = map_get(&server->outlets, pool->record->id);
+    return outlet ? &outlet->publication : NULL;
 }
+
+static void write_failovers(const struct server *server, struct model_pool *pool,
+                            struct buffer *text) {
+    const struct publication *pub = publication_of(server, pool);
+    if (pub)
+        buffer_printf(text, "keybroker_failovers_total{pool=\"%s\"} %llu\n", pool->record->name,
+                      (unsigned long long)pub->failovers);
+}
+
+static void write_exhausted(const struct server *server, struct model_pool *pool,
+                            struct buffer *text) {
+    const struct publication *pub = publication_of(server, pool);
+    if (!pub)
+        return;
+    int64_t ms = pub->exhausted_ms;
+    if (pub->exhausted_since_mono)
+        ms += server->now.mono_ms - pub->exhausted_since_mono;
+    buffer_printf(text, "keybroker_exhausted_seconds_total{pool=\"%s\"} %.3f\n", pool->record->name,
+                  (double)ms / 1000);
+}
+
+static void write_generation(const struct server *server, struct model_pool *pool,
+                             struct buffer *text) {
+    const struct publication *pub = publication_of(server, pool);
+    if (pub)
+        buffer_printf(text, "keybroker_generation{pool=\"%s\"} %llu\n", pool->record->name,
+                      (unsigned long long)(pub->generation &
+                                           ((UINT64_C(1) << KB_GENERATION_START_SHIFT) - 1)));
+}
+
+static void write_expiry(const struct server *server, struct model_pool *pool,
+                         struct buffer *text) {
+    int64_t next = model_next_expiry(server->model, pool, server->now.wall_ms);
+    buffer_printf(text, "keybroker_next_expiry_timestamp_seconds{pool=\"%s\"} %.3f\n",
+                  pool->record->name, (double)next / 1000);
+}
+
+static const struct pool_metric {
+    const char *name, *type, *help;
+    void (*write)(const struct server *server, struct model_pool *pool, struct buffer *text);
+} POOL_METRICS[] = {
+    { "keys", "gauge", "Keys by pool and status.", write_keys },
+    { "failovers_total", "counter", "Changes of the current key that a report caused.",
+      write_failovers },
+    { "exhausted_seconds_total", "counter", "Time without any usable key.", write_exhausted },
+    { "generation", "gauge", "The pool's generation, low 40 bits.", write_generation },
+    { "next_expiry_timestamp_seconds", "gauge", "When the next key expires; 0 = never.",
+      write_expiry },
+};
+
+/* ---- the broker's own ---- */
 
 static void write_reports(const struct metrics *metrics, struct buffer *text) {
     head(text, "reports_total", "counter", "Reports received, by class and fate.");
@@ -89,10 +120,8 @@ static void write_reports(const struct metrics *metrics, struct buffer *text) {
         (double)metrics->bad_messages);
 }
 
-void metrics_write(const struct server *server, struct buffer *text) {
+static void write_own(const struct server *server, struct buffer *text) {
     const struct metrics *metrics = &server->metrics;
-    write_keys(server, text);
-    write_pools(server, text);
     write_reports(metrics, text);
     write_histogram(text, "publish_seconds", "Report received to board published.",
                     &metrics->publish);
@@ -116,4 +145,60 @@ void metrics_write(const struct server *server, struct buffer *text) {
         (double)metrics->connections_refused);
     one(text, "uptime_seconds", "gauge", "Since the start.",
         (double)(server->now.mono_ms - server->started.mono_ms) / 1000);
+}
+
+/* ---- piece by piece ---- */
+
+/* The pools of the moment it was asked for, so that none stands there twice. */
+struct metrics_list {
+    struct listing listing;
+    uint64_t *pools;
+    size_t count, pool;
+    size_t metric;
+    bool wrote_own;
+};
+
+static void write_pool(struct metrics_list *list, const struct server *server,
+                       struct buffer *text) {
+    const struct pool_metric *metric = &POOL_METRICS[list->metric];
+    if (list->pool == 0)
+        head(text, metric->name, metric->type, metric->help);
+    struct model_pool *pool =
+        list->count ? model_pool_by_id(server->model, list->pools[list->pool]) : NULL;
+    if (pool)
+        metric->write(server, pool, text);
+    if (++list->pool < list->count)
+        return;
+    list->pool = 0;
+    list->metric++;
+}
+
+static enum listing_step step(struct listing *listing, struct server *server, json_t **ret_row) {
+    struct metrics_list *list = (struct metrics_list *)listing;
+    struct buffer text = { 0 };
+    if (list->metric < sizeof POOL_METRICS / sizeof *POOL_METRICS) {
+        write_pool(list, server, &text);
+    } else if (!list->wrote_own) {
+        write_own(server, &text);
+        list->wrote_own = true;
+    } else {
+        return LISTING_END;
+    }
+    *ret_row = json_stringn(buffer_bytes(&text), buffer_length(&text));
+    buffer_deinit(&text);
+    return *ret_row ? LISTING_ROW : LISTING_WORKED;
+}
+
+static void deinit(struct listing *listing) {
+    free(((struct metrics_list *)listing)->pools);
+}
+
+struct listing *metrics_list(const struct server *server) {
+    struct metrics_list *list = listing_new(sizeof *list, "text", step, deinit);
+    list->listing.is_text = true;
+    list->pools = mem_resize(NULL, server->model->pools.count, sizeof *list->pools);
+    size_t i = 0;
+    for (const struct model_pool *pool; (pool = map_next(&server->model->pools, &i));)
+        list->pools[list->count++] = pool->record->id;
+    return &list->listing;
 }

@@ -31,8 +31,8 @@ struct metrics {
 };
 
 struct server;
-struct buffer;
-/* Append the whole text (exposition format 0.0.4). */
-void metrics_write(const struct server *server, struct buffer *text);
+struct listing;
+/* The whole text (exposition format 0.0.4), pool by pool. */
+struct listing *metrics_list(const struct server *server);
 
 #endif

@@ -156,6 +156,7 @@ int server_run(struct server *server) {
         if (server->now.mono_ms >= server->next_beat_mono)
             beat(server);
         busy = wake_readers(server); /* before the store is given work: they have waited longer */
+        busy |= admin_work(server->admin);
         server_flush(server);
     }
     return server->failed ? -EIO : 0;

@@ -61,6 +61,7 @@ struct server {
     size_t payload_bytes;        /* that admin sessions may fill now */
     uint64_t descriptors;        /* that the process may have open */
     uint64_t pools_most;         /* with so many of these they leave enough for the rest */
+    struct roll *rolls;          /* orders that lists are being made of (roll.h) */
     uint32_t report_connections; /* at most, so that descriptors are left for the rest */
 
     struct loop_source commit_source, signal_source;

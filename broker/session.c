@@ -4,17 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sodium.h>
-
 #include "admin.h"
 #include "log.h"
 #include "memory.h"
 #include "server.h"
 
+enum {
+    WIPE_PIECE = 128 * 1024,    /* bytes of a used payload in a step; ~20 µs */
+    RESERVE_PIECE = 256 * 1024, /* what a payload of unknown length is expected to have more */
+};
+
 /* ---- input ---- */
 
 static struct reply *owe(struct session *session) {
     struct reply *reply = mem_alloc(sizeof *reply);
+    reply->admin = session->admin;
     reply->session = session;
     *session->last = reply;
     session->last = &reply->next;
@@ -66,16 +70,18 @@ static void give_back(struct session *session) {
     session->payload_reserved = 0;
 }
 
-/* All sessions' payloads together are bounded too. */
-static void reserve_payload(struct session *session) {
-    size_t want = session->payload_counted ? session->payload_length : session->payload_limit;
-    if (session->server->payload_bytes + want > SESSION_PAYLOADS_MAX) {
+/* All sessions' payloads together are bounded too: this one is to hold `want` bytes. */
+static bool reserve_payload(struct session *session, size_t want) {
+    size_t others = session->server->payload_bytes - session->payload_reserved;
+    if (others + want > SESSION_PAYLOADS_MAX) {
+        give_back(session);
         refuse(&session->payload_refusal, REFUSED_UNAVAILABLE, "busy", "",
                "too many large payloads are on their way: try again");
-        return;
+        return false;
     }
     session->payload_reserved = want;
-    session->server->payload_bytes += want;
+    session->server->payload_bytes = others + want;
+    return true;
 }
 
 static void begin_payload(struct session *session, char *line) {
@@ -83,6 +89,8 @@ static void begin_payload(struct session *session, char *line) {
     session->line = line;
     session->payload_limit = command_payload_limit(line);
     session->payload_refusal.code = 0;
+    session->payload_dropped = 0;
+    session->payload_end = (struct empty_line){ 0 };
     if (!session->payload_limit)
         session->payload_limit = SESSION_LINE_MAX; /* command_run says what is wrong */
     /* Every command with a payload changes something; nothing is kept of a viewer's. */
@@ -94,16 +102,16 @@ static void begin_payload(struct session *session, char *line) {
         refuse(&session->payload_refusal, REFUSED_TOO_LARGE, "payload-too-large", "",
                "the payload has %zu bytes, at most %zu are taken", session->payload_length,
                session->payload_limit);
-    } else {
-        reserve_payload(session);
+    } else if (session->payload_counted && reserve_payload(session, session->payload_length)) {
+        buffer_expect(&session->input, session->payload_length);
     }
 }
 
 static void end_payload(struct session *session, const char *payload, size_t length) {
-    give_back(session);
     char *line = session->line;
     session->line = NULL;
     session->in_payload = false;
+    session->scanned = 0;
     if (session->payload_refusal.code)
         refuse_line(session, &session->payload_refusal);
     else
@@ -122,44 +130,41 @@ static void use_payload(struct session *session, size_t length, size_t end) {
     payload[length] = '\0';
     end_payload(session, payload, length);
     payload[length] = after;
-    buffer_consume(&session->input, end);
+    session->spent = end;
 }
 
-/* True if progress was made. A payload that is refused is read to its end and dropped as it comes.
- */
+/* Wiping 64 MiB takes milliseconds. */
+static void wipe_some(struct session *session) {
+    size_t piece = session->spent < WIPE_PIECE ? session->spent : WIPE_PIECE;
+    buffer_consume(&session->input, piece);
+    session->spent -= piece;
+    if (!session->spent)
+        give_back(session);
+}
+
+/* A payload that is refused is read to its end and dropped as it comes. */
+static void drop_payload(struct session *session, size_t length) {
+    buffer_consume(&session->input, length);
+    session->payload_dropped += length;
+}
+
+/* True if progress was made, here and below. */
 static bool read_counted(struct session *session) {
     size_t have = buffer_length(&session->input);
     if (session->payload_refusal.code) {
         size_t dropped = have < session->payload_length ? have : session->payload_length;
-        buffer_consume(&session->input, dropped);
+        drop_payload(session, dropped);
         session->payload_length -= dropped;
         if (session->payload_length)
             return false;
         end_payload(session, NULL, 0);
         return true;
     }
+    session->scanned = have;
     if (have < session->payload_length)
         return false;
     use_payload(session, session->payload_length, session->payload_length);
     return true;
-}
-
-/* Length of the text before the first empty line, and of that line's end; false = not there yet. */
-static bool find_empty_line(struct session *session, size_t *ret_length, size_t *ret_end) {
-    const char *data = buffer_bytes(&session->input);
-    size_t have = buffer_length(&session->input);
-    size_t at = session->scanned;
-    for (const char *end; at < have && (end = memchr(data + at, '\n', have - at));) {
-        size_t line_end = (size_t)(end - data), length = line_end - at;
-        if (length == 0 || (length == 1 && data[at] == '\r')) {
-            *ret_length = at;
-            *ret_end = line_end + 1;
-            return true;
-        }
-        at = line_end + 1;
-    }
-    session->scanned = at; /* the beginning of the line that is not whole yet */
-    return false;
 }
 
 /* Where a line or a payload ends is not known any more: say why, then hang up. */
@@ -168,24 +173,56 @@ static void give_up(struct session *session, const char *what) {
     refuse(&refusal, REFUSED_TOO_LARGE, "too-large", "", "%s; the session ends here", what);
     log_warning("admin session of uid %u ends: %s", session->actor.uid, what);
     refuse_line(session, &refusal);
+    give_back(session);
     buffer_deinit(&session->input);
     session->scanned = 0;
+    session->in_payload = false;
     session->quitting = true;
 }
 
+static bool keep_uncounted(struct session *session) {
+    size_t have = buffer_length(&session->input);
+    if (session->payload_refusal.code || have <= session->payload_reserved)
+        return !session->payload_refusal.code;
+    return reserve_payload(session, (have / RESERVE_PIECE + 1) * RESERVE_PIECE);
+}
+
 static bool read_uncounted(struct session *session) {
-    size_t length, end;
-    if (!find_empty_line(session, &length, &end)) {
-        if (buffer_length(&session->input) > session->payload_limit)
-            give_up(session, "a payload is too large and does not end");
-        return false;
+    struct empty_line *line = &session->payload_end;
+    size_t length = 0, end = 0;
+    bool kept = keep_uncounted(session);
+    bool ends = empty_line_find(line, buffer_bytes(&session->input), buffer_length(&session->input),
+                                &length, &end);
+    if (ends && kept && length <= session->payload_limit) {
+        use_payload(session, length, end);
+        return true;
     }
-    if (length > session->payload_limit)
-        refuse(&session->payload_refusal, REFUSED_TOO_LARGE, "payload-too-large", "",
-               "the payload has more than %zu bytes", session->payload_limit);
-    use_payload(session, length, end);
-    session->scanned = 0;
-    return true;
+    if (ends) {
+        if (kept)
+            refuse(&session->payload_refusal, REFUSED_TOO_LARGE, "payload-too-large", "",
+                   "the payload has more than %zu bytes", session->payload_limit);
+        give_back(session);
+        drop_payload(session, end);
+        end_payload(session, NULL, 0);
+        return true;
+    }
+    if (!kept)
+        drop_payload(session, empty_line_drop(line, buffer_bytes(&session->input)));
+    session->scanned = line->scanned;
+    if (session->payload_dropped + buffer_length(&session->input) > session->payload_limit) {
+        give_up(session, "a payload is too large and does not end");
+        return true;
+    }
+    return false;
+}
+
+/* What only looks is run when nothing is owed before it, and nothing behind it until it is
+ * answered. */
+static bool must_wait(const struct session *session, const char *line, size_t length) {
+    if (!session->first)
+        return false;
+    return session->level < LEVEL_CHANGE || session->first->alone ||
+           session->owed >= SESSION_PIPELINE_MAX || command_only_looks(line, length);
 }
 
 static bool read_line(struct session *session) {
@@ -194,17 +231,17 @@ static bool read_line(struct session *session) {
     const char *end = have > session->scanned
                           ? memchr(data + session->scanned, '\n', have - session->scanned)
                           : NULL;
+    size_t length = end ? (size_t)(end - data) : have;
+    if (length > SESSION_LINE_MAX) {
+        give_up(session, "a line has more than 64 KiB");
+        return true;
+    }
     if (!end) {
         session->scanned = have;
-        if (have > SESSION_LINE_MAX)
-            give_up(session, "a line has more than 64 KiB");
         return false;
     }
-    if ((size_t)(end - data) > SESSION_LINE_MAX) {
-        give_up(session, "a line has more than 64 KiB");
+    if (must_wait(session, data, length))
         return false;
-    }
-    size_t length = (size_t)(end - data);
     char *line = take_line(session, length);
     if (announces_payload(line, &session->payload_counted, &session->payload_length)) {
         begin_payload(session, line);
@@ -216,32 +253,22 @@ static bool read_line(struct session *session) {
     return true;
 }
 
-static bool may_read(const struct session *session) {
-    return !session->closed && !session->quitting && session->owed < SESSION_PIPELINE_MAX &&
-           buffer_length(&session->output) < SESSION_OUTPUT_HIGH;
-}
-
-bool session_may_resume(const struct session *session) {
-    return session->paused && may_read(session);
-}
-
-/* Something to go on with: bytes, or a payload of none. */
-static bool has_input(const struct session *session) {
-    return buffer_length(&session->input) ||
-           (session->in_payload && session->payload_counted && !session->payload_length);
-}
-
-static void consume_input(struct session *session) {
-    while (may_read(session) && has_input(session)) {
-        bool progress = !session->in_payload       ? read_line(session)
-                        : session->payload_counted ? read_counted(session)
-                                                   : read_uncounted(session);
-        if (!progress)
-            break;
+static bool read_input(struct session *session) {
+    if (session->quitting || session->server->stopping)
+        return false;
+    if (session->spent) {
+        wipe_some(session);
+        return true;
     }
-    if (session->ended && may_read(session) && !session->watch.on)
-        session->quitting = true;
-    bool pause = !may_read(session);
+    if (!session->in_payload)
+        return buffer_length(&session->input) && read_line(session);
+    return session->payload_counted ? read_counted(session) : read_uncounted(session);
+}
+
+/* Reading pauses while there is enough that waits for its turn. */
+static void steer_reading(struct session *session) {
+    size_t looked_at = session->scanned > session->spent ? session->scanned : session->spent;
+    bool pause = session->quitting || buffer_length(&session->input) - looked_at > SESSION_LINE_MAX;
     if (session->closed || session->ended || pause == session->paused)
         return;
     session->paused = pause;
@@ -262,13 +289,53 @@ static void session_data(struct loop_source *source, const void *data, size_t le
         return;
     }
     session->ended |= length == 0;
-    if (!buffer_append(&session->input, data, length)) {
+    if (!session->quitting && !buffer_append(&session->input, data, length)) {
         session_drop(session, "no memory for its input");
         return;
     }
-    consume_input(session);
+    steer_reading(session);
+    session_wake(session);
+}
+
+/* ---- its turn ---- */
+
+void session_wake(struct session *session) {
     if (!session->closed)
-        session_pump(session);
+        rota_wait(admin_rota(session->admin), &session->place);
+}
+
+static bool step(struct session *session) {
+    if (buffer_length(&session->output) >= SESSION_OUTPUT_HIGH)
+        return session_flush(session);
+    return session_write_reply(session) || read_input(session) || session_write_watch(session);
+}
+
+/* May a step do something? Who has nothing to do must not stand in the line before others who have:
+ * commands of two sessions are run in the order in which they came, as far as turns allow. */
+static bool may_step(const struct session *session) {
+    const struct reply *first = session->first;
+    return (first && first->ready && !first->staged) || session->watch.begun || session->spent ||
+           session->in_payload || buffer_length(&session->input) > session->scanned;
+}
+
+bool session_work(struct session *session, uint64_t until_mono_ns) {
+    bool more = true;
+    do {
+        more = step(session);
+    } while (more && !session->closed && moment_mono_ns() < until_mono_ns);
+    if (session->closed)
+        return false;
+    more = more && may_step(session);
+    bool idle = !more && buffer_length(&session->output) < SESSION_OUTPUT_HIGH;
+    if (idle && session->ended && !session->first && !session->watch.on)
+        session->quitting = true; /* what is left of its input is no whole command */
+    bool sent = session_flush(session);
+    if (!session->closed && sent && session->quitting && !session->first)
+        session_drop(session, NULL);
+    if (session->closed)
+        return false;
+    steer_reading(session);
+    return more;
 }
 
 /* ---- its life ---- */
@@ -276,13 +343,7 @@ static void session_data(struct loop_source *source, const void *data, size_t le
 static void session_writable(struct loop_source *source) {
     struct session *session = source->owner;
     session->writing = false;
-    if (session->closed)
-        return;
-    session_pump(session);
-    if (!session->closed)
-        consume_input(session);
-    if (!session->closed)
-        session_pump(session);
+    session_wake(session);
 }
 
 static void session_gone(struct loop_source *source) {
@@ -291,6 +352,7 @@ static void session_gone(struct loop_source *source) {
     buffer_deinit(&session->output);
     if (session->line)
         mem_wipe_string(session->line);
+    event_query_free(session->watch.page);
     free(session);
 }
 
@@ -315,6 +377,7 @@ struct session *session_new(struct admin *admin, struct server *server, int fd,
         free(session);
         return NULL;
     }
+    rota_join(admin_rota(admin), &session->place, actor->uid, session);
     struct session **head = admin_sessions(admin);
     session->next = *head;
     session->link = head;
@@ -335,7 +398,7 @@ void session_drop(struct session *session, const char *why) {
         struct reply *reply = session->first;
         session->first = reply->next;
         reply->session = NULL;
-        if (reply->ready || !reply->staged)
+        if (!reply->staged)
             reply_free(reply);
     }
     session->last = &session->first;
@@ -344,6 +407,7 @@ void session_drop(struct session *session, const char *why) {
     *session->link = session->next;
     if (session->next)
         session->next->link = session->link;
-    admin_session_closed(session->admin);
+    rota_leave(admin_rota(session->admin), &session->place);
+    admin_session_closed(session->admin, session->watch.on);
     loop_close(session->server->loop, &session->source);
 }

@@ -465,8 +465,10 @@ static void finish_commits(struct server *server) {
 
 void server_shut_down(struct server *server) {
     notify_send("STOPPING=1");
-    if (server->admin) /* it came up whole */
+    if (server->admin) { /* it came up whole */
         finish_commits(server);
+        admin_finish(server->admin);
+    }
     if (server->committer) {
         group_free(committer_stop(server->committer));
         committer_free(server->committer);

@@ -126,7 +126,7 @@ static bool serve_one(void) {
             return true;
         }
     }
-    return false;
+    return admin_work(the_admin);
 }
 
 /* ---- consistency ---- */
@@ -224,6 +224,13 @@ static void check_restart(void) {
 
 /* ---- turns ---- */
 
+static bool is_open(const struct rig_peer *peer) {
+    const struct session *session = *admin_sessions(the_admin);
+    while (session && session != peer->session)
+        session = session->next;
+    return session && peer->session;
+}
+
 /* What the broker sent; a peer that does not read is another test's. */
 static void drain(struct rig_peer *peer) {
     char chunk[65536];
@@ -241,11 +248,18 @@ static void drain_all(void) {
             drain(peers[i]);
 }
 
+static void note_watching(void) {
+    for (size_t i = 0; i < PEERS_MAX; i++)
+        if (peers[i] && is_open(peers[i]))
+            peers[i]->watched |= peers[i]->session->watch.on;
+}
+
 void rig_turn(void) {
     int turns = 0;
     do {
         must(++turns < TURNS_MAX);
         drain_all();
+        note_watching();
     } while (serve_one());
 }
 
@@ -286,13 +300,6 @@ void rig_pass(int64_t ms) {
 
 /* ---- admin sessions ---- */
 
-static bool is_open(const struct rig_peer *peer) {
-    const struct session *session = *admin_sessions(the_admin);
-    while (session && session != peer->session)
-        session = session->next;
-    return session && peer->session;
-}
-
 void rig_connect(struct rig_peer *peer, enum command_level level) {
     int fds[2];
     size_t place = 0;
@@ -312,8 +319,6 @@ static void deliver(struct rig_peer *peer, const void *bytes, size_t length) {
     void *copy = fuzz_copy(bytes, length);
     peer->session->source.callbacks->on_data(&peer->session->source, copy, length, false, 0);
     free(copy);
-    if (is_open(peer))
-        peer->watched |= peer->session->watch.on;
     rig_turn();
 }
 
