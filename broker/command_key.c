@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_parts.h"
 #include "memory.h"
 #include "server.h"
 #include "timetext.h"
+
+enum { NAME_TEXT_MAX = 1024 }; /* bytes of a key's name in JSON, with escapes */
 
 /* ---- add and set ---- */
 
@@ -199,47 +202,79 @@ int command_move_key(struct request *request, struct refusal *refusal) {
     return refused;
 }
 
-/* The order's names come as words or as a JSON array. */
-static int order_names(struct request *request, json_t **ret_names, struct refusal *refusal) {
-    if (!request->payload) {
-        *ret_names = json_array();
-        for (size_t i = 1; i < request->argument_count; i++)
-            json_array_append_new(*ret_names, json_string(request->arguments[i]));
-        return 0;
-    }
-    json_t *names = json_loadb(request->payload, request->payload_length, 0, NULL);
-    if (json_is_array(names) && request->argument_count == 1) {
-        *ret_names = names;
-        return 0;
-    }
-    json_decref(names);
-    return refuse(refusal, REFUSED_SYNTAX, "bad-payload", "",
+/* An order as it is read: it ends as soon as it can't be one. */
+struct order {
+    struct request *request;
+    struct model_pool *pool;
+    struct model_key **keys;
+    uint32_t count;
+    struct refusal *refusal;
+};
+
+static int take_name(struct order *order, const char *name) {
+    struct model_key *key =
+        name ? model_find_key(order->request->server->model, order->pool, name) : NULL;
+    if (!key)
+        return refuse(order->refusal, REFUSED_NOT_FOUND, "no-such-key", "KEY",
+                      "pool %s has no key %.100s", order->pool->record->name,
+                      name ? name : "of that kind");
+    if (order->count == order->pool->count)
+        return refuse(order->refusal, REFUSED_RULE, "incomplete-order", "KEY",
+                      "the order names more than the %u keys that the pool has: name every key "
+                      "once",
+                      order->pool->count);
+    order->keys[order->count++] = key;
+    return 0;
+}
+
+static int refuse_payload(struct order *order) {
+    return refuse(order->refusal, REFUSED_SYNTAX, "bad-payload", "",
                   "the payload is a JSON array of key names, and replaces them in the line");
+}
+
+static int read_payload(struct order *order) {
+    const struct pause *pause = &order->request->server->model->pause;
+    struct json_part text = { order->request->payload, order->request->payload_length }, part;
+    struct json_parts parts;
+    enum json_parts_next next;
+    if (order->request->argument_count > 1 || !json_parts_begin(&parts, text, '[', pause))
+        return refuse_payload(order);
+    while ((next = json_parts_next(&parts, NULL, &part)) == JSON_PART) {
+        json_error_t error;
+        bool is_name = *part.at == '"' && part.length <= NAME_TEXT_MAX;
+        json_t *name = is_name ? json_part_load(part, &error) : NULL;
+        int refused =
+            is_name && !name ? refuse_payload(order) : take_name(order, json_string_value(name));
+        json_decref(name);
+        if (refused)
+            return refused;
+        pause_at(pause, order->count);
+    }
+    return next == JSON_PARTS_END ? 0 : refuse_payload(order);
+}
+
+/* The order's names come as words or as a JSON array. */
+static int read_order(struct order *order) {
+    int refused = 0;
+    if (order->request->payload)
+        return read_payload(order);
+    for (size_t i = 1; i < order->request->argument_count && !refused; i++)
+        refused = take_name(order, order->request->arguments[i]);
+    return refused;
 }
 
 int command_order_keys(struct request *request, struct refusal *refusal) {
     struct model_pool *pool;
-    json_t *names = NULL;
     int refused = request_pool(request, &pool, refusal);
-    if (!refused)
-        refused = order_names(request, &names, refusal);
     if (refused)
         return refused;
-    size_t count = json_array_size(names);
-    struct model_key **order = mem_resize(NULL, count, sizeof(struct model_key *));
-    for (size_t i = 0; i < count && !refused; i++) {
-        const char *name = json_string_value(json_array_get(names, i));
-        order[i] = name ? model_find_key(request->server->model, pool, name) : NULL;
-        if (!order[i])
-            refused = refuse(refusal, REFUSED_NOT_FOUND, "no-such-key", "KEY",
-                             "pool %s has no key %.100s", pool->record->name,
-                             name ? name : "of that kind");
-    }
+    struct order order = { .request = request, .pool = pool, .refusal = refusal };
+    order.keys = mem_resize(NULL, pool->count, sizeof(struct model_key *));
+    refused = read_order(&order);
     if (!refused)
-        refused = model_order_keys(request->server->model, &request->cause, pool, order,
-                                   (uint32_t)count, &request->set, refusal);
-    free(order);
-    json_decref(names);
+        refused = model_order_keys(request->server->model, &request->cause, pool, order.keys,
+                                   order.count, &request->set, refusal);
+    free(order.keys);
     if (!refused) {
         request->body = request_message("pool %s is ordered, at revision %llu", pool->record->name,
                                         (unsigned long long)pool->record->revision);

@@ -389,3 +389,30 @@ TEST_BOTH_LOOPS(bad_input, a_peer_that_never_reads_costs_bounded_memory_and_slow
         cr_assert_lt(scene_now_ms() - began, 5000);
     }
 }
+
+/* Each name was looked up, and all of them were kept, before they were counted. */
+TEST_BOTH_LOOPS(bad_input, an_order_ends_where_it_has_more_names_than_the_pool_has_keys) {
+    enum { BYTES = 2 << 20 };
+    static const struct {
+        const char *part;
+        int code;
+    } CASES[] = { { "\"key1\",", 409 }, { "\"none\",", 404 }, { "[],", 404 }, { "1,", 404 },
+                  { "[", 404 },         { "{},", 404 },       { ",", 400 },   { "\"\\x\",", 400 } };
+    struct peer *peer = peer_start(b, 3);
+    char *text = malloc(BYTES + 100);
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        char *at = stpcpy(text, "[");
+        for (size_t length = strlen(CASES[i].part); at - text < BYTES; at += length)
+            memcpy(at, CASES[i].part, length);
+        strcpy(at, "\"key1\"]");
+        struct answer *refused = peer_ask_with(peer, text, "order keys main");
+        cr_assert_eq(refused->code, CASES[i].code, "%s: %s", CASES[i].part, refused->status);
+        if (!scene_sanitized())
+            cr_assert_lt(broker_memory_kib(b, "VmHWM"), 64 * 1024, "%s", CASES[i].part);
+    }
+    free(text);
+    cr_assert_eq(peer_ask_with(peer, "[\"key1\",\"key2\"]", "order keys main")->code, 409);
+    cr_assert_eq(peer_ask_with(peer, "[\"key1\",\"key2\",\"key2\"]", "order keys main")->code, 409);
+    peer_must_with(peer, " [ \"key3\" , \"k\\u0065y1\",\n\"key2\" ] ", "order keys main");
+    cr_assert_str_eq(answer_string(peer_must(peer, "json show keys main"), "keys.0.name"), "key3");
+}
