@@ -91,7 +91,8 @@ static const struct command COMMANDS[] = {
       .payload = PAYLOAD_REQUIRED,
       .payload_limit = SESSION_PAYLOAD_MAX,
       .handler = command_add_key,
-      .help = "add a key at the end; TIME is never, RFC 3339, YYYY-MM-DD or +30d" },
+      .help = "add a key at the end; TIME is never, 2027-01-31 (to its end), '2027-01-31 12:00' "
+              "(both in the broker's zone), RFC 3339, or from now +30d, +2w, +1y" },
     { .words = "set key",
       .usage = "POOL KEY [name=] [expires=] [account=] [weight=] [note=] [config=merge|replace] "
                "[duplicate=allow] [if-revision=N]",

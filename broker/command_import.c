@@ -18,7 +18,10 @@
 #include "session.h"
 #include "timetext.h"
 
-enum { KEYS_AT_A_TIME = 2 }; /* before a pause: some tens of microseconds each */
+enum {
+    KEYS_AT_A_TIME = 2, /* before a pause: some tens of microseconds each */
+    CHANGE_MAX = 128,   /* of a line that tells what changes of a key */
+};
 
 enum import_mode { IMPORT_CREATE, IMPORT_MERGE, IMPORT_REPLACE };
 
@@ -213,7 +216,8 @@ static bool changes_config(const struct model_key *key, const json_t *patch) {
 }
 
 /* Leave only what differs in the spec, so that an import of what is there changes nothing. */
-static bool reduce(const struct model_key *key, struct key_spec *spec, char what[REASON_MAX]) {
+static bool reduce(const struct import *import, const struct model_key *key, struct key_spec *spec,
+                   char what[CHANGE_MAX]) {
     const struct key_record *record = key->record;
     if (spec->account && strcmp(spec->account, record->account) == 0)
         spec->account = NULL;
@@ -225,12 +229,15 @@ static bool reduce(const struct model_key *key, struct key_spec *spec, char what
         spec->has_expires = false;
     if (!changes_config(key, spec->config))
         spec->config = NULL;
-    snprintf(what, REASON_MAX, "%s%s%s%s%s", spec->account ? "account " : "",
-             spec->note ? "note " : "", spec->weight ? "weight " : "",
-             spec->has_expires ? "expires " : "", spec->config ? "config " : "");
+    char told[TIMETEXT_TOLD_SIZE];
+    timetext_tell(spec->expires_at_ms, import->request->cause.now.wall_ms, told);
+    snprintf(what, CHANGE_MAX, "%s%s%s%s%s%s", spec->account ? ", account" : "",
+             spec->note ? ", note" : "", spec->weight ? ", weight" : "",
+             spec->config ? ", config" : "", spec->has_expires ? ", expires " : "",
+             spec->has_expires ? told : "");
     size_t length = strlen(what);
     if (length)
-        what[length - 1] = '\0';
+        memmove(what, what + 2, length - 1);
     spec->name = NULL;
     return length > 0;
 }
@@ -240,9 +247,9 @@ static int import_known_key(struct import *import, size_t index, struct key_spec
     struct request *request = import->request;
     struct model_key *key = import->key[index];
     uint64_t secret = key->digest;
-    char what[REASON_MAX];
+    char what[CHANGE_MAX];
     int refused = 0;
-    if (reduce(key, spec, what)) {
+    if (reduce(import, key, spec, what)) {
         tell(import, "~", key->record->name, what);
         refused = model_set_key(request->server->model, &request->cause, key, spec, &request->set,
                                 import->refusal);

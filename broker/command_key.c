@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "server.h"
 #include "timetext.h"
+#include "view.h"
 
 enum { NAME_TEXT_MAX = 1024 }; /* bytes of a key's name in JSON, with escapes */
 
@@ -21,7 +22,8 @@ static int read_key_spec(struct request *request, struct key_spec *spec, struct 
     spec->has_expires = expires != NULL;
     if (expires && !timetext_parse(expires, request->cause.now.wall_ms, &spec->expires_at_ms))
         return refuse(refusal, REFUSED_SYNTAX, "bad-time", "expires",
-                      "expires: never, 2027-01-31, 2027-01-31T12:00:00Z or +30d");
+                      "expires: never, 2027-01-31 (to its end), '2027-01-31 12:00', "
+                      "2027-01-31T12:00:00Z, or from now +30d, +2w, +1y");
     uint64_t weight = 0;
     int refused = request_number(request, "weight", 1, WEIGHT_MAX, &weight, refusal);
     spec->weight = (uint32_t)weight;
@@ -30,14 +32,24 @@ static int read_key_spec(struct request *request, struct key_spec *spec, struct 
     return refused;
 }
 
-static void say_key(struct request *request, const struct model_key *key, const char *what) {
+/* With `expires`, also when the key does: a time that was given is told as it was understood. */
+static void say_key_expiring(struct request *request, const struct model_key *key, const char *what,
+                             bool expires) {
     const struct pool_record *pool = key->pool->record;
-    request->body = request_message("%s %s (#%llu) in pool %s", what, key->record->name,
-                                    (unsigned long long)key->record->id, pool->name);
+    char told[TIMETEXT_TOLD_SIZE];
+    timetext_tell(key->record->expires_at_ms, request->cause.now.wall_ms, told);
+    request->body = request_message("%s %s (#%llu) in pool %s%s%s", what, key->record->name,
+                                    (unsigned long long)key->record->id, pool->name,
+                                    expires ? ", expires " : "", expires ? told : "");
     json_object_set_new(request->body, "key", json_string(key->record->name));
     json_object_set_new(request->body, "id", json_integer((json_int_t)key->record->id));
     json_object_set_new(request->body, "priority", json_integer((json_int_t)key->position + 1));
     json_object_set_new(request->body, "revision", json_integer((json_int_t)pool->revision));
+    json_object_set_new(request->body, "expires_at", view_time(key->record->expires_at_ms));
+}
+
+static void say_key(struct request *request, const struct model_key *key, const char *what) {
+    say_key_expiring(request, key, what, false);
 }
 
 int command_add_key(struct request *request, struct refusal *refusal) {
@@ -54,7 +66,7 @@ int command_add_key(struct request *request, struct refusal *refusal) {
         model_add_key(request->server->model, &request->cause, pool, &spec, &request->set, refusal);
     json_decref(spec.config);
     if (!refused)
-        say_key(request, pool->order[pool->count - 1], "added");
+        say_key_expiring(request, pool->order[pool->count - 1], "added", spec.has_expires);
     return refused;
 }
 
@@ -91,7 +103,7 @@ int command_set_key(struct request *request, struct refusal *refusal) {
         model_set_key(request->server->model, &request->cause, key, &spec, &request->set, refusal);
     json_decref(spec.config);
     if (!refused)
-        say_key(request, key, "changed");
+        say_key_expiring(request, key, "changed", spec.has_expires);
     return refused;
 }
 

@@ -2,9 +2,12 @@
  * out. */
 #include "command.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "keyconfig.h"
+#include "memory.h"
 #include "server.h"
 
 static int read_strategy(const char *text, uint32_t *ret, struct refusal *refusal) {
@@ -75,6 +78,36 @@ int command_add_pool(struct request *request, struct refusal *refusal) {
     return 0;
 }
 
+/* ": guard 30%, strategy spread": what was given, as it is kept. The caller frees. */
+static char *tell_settings(const struct model_pool *pool, const struct pool_spec *spec) {
+    const struct pool_record *record = pool->record;
+    char guard[16] = "off";
+    if (pool->guard_share)
+        snprintf(guard, sizeof guard, "%u%%", pool->guard_share);
+    const struct {
+        const char *name, *value;
+        bool given;
+    } SETTINGS[] = {
+        { "strategy", model_strategy_name(record->strategy), spec->strategy != 0 },
+        { "group", record->group[0] ? record->group : "the broker's", spec->group != NULL },
+        { "exceeded-recovery", record->exceeded_recovery, spec->exceeded_recovery != NULL },
+        { "error-recovery", record->error_recovery, spec->error_recovery != NULL },
+        { "base_url", record->base_url[0] ? record->base_url : "the vendor's",
+          spec->base_url != NULL },
+        { "guard", guard, spec->guard != NULL },
+    };
+    char *text = mem_strdup("");
+    for (size_t i = 0; i < sizeof SETTINGS / sizeof *SETTINGS; i++) {
+        if (!SETTINGS[i].given)
+            continue;
+        char *more = mem_printf("%s%s%s %s", text, text[0] ? ", " : ": ", SETTINGS[i].name,
+                                SETTINGS[i].value);
+        free(text);
+        text = more;
+    }
+    return text;
+}
+
 int command_set_pool(struct request *request, struct refusal *refusal) {
     struct model_pool *pool;
     struct pool_spec spec;
@@ -96,8 +129,10 @@ int command_set_pool(struct request *request, struct refusal *refusal) {
     }
     if (refused)
         return refused;
-    request->body = request_message("pool %s is at revision %llu", pool->record->name,
-                                    (unsigned long long)pool->record->revision);
+    char *settings = tell_settings(pool, &spec);
+    request->body = request_message("pool %s is at revision %llu%s", pool->record->name,
+                                    (unsigned long long)pool->record->revision, settings);
+    free(settings);
     json_object_set_new(request->body, "revision",
                         json_integer((json_int_t)pool->record->revision));
     return 0;

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "zone.h"
+
 #define SECOND_MS INT64_C(1000)
 #define MINUTE_MS (60 * SECOND_MS)
 #define HOUR_MS (60 * MINUTE_MS)
@@ -95,6 +97,26 @@ char *timetext_format(int64_t wall_ms, char buffer[TIMETEXT_SIZE]) {
     return buffer;
 }
 
+char *timetext_tell(int64_t wall_ms, int64_t now_ms, char buffer[TIMETEXT_TOLD_SIZE]) {
+    static const struct {
+        const char *name;
+        int64_t ms;
+    } UNITS[] = { { "d", DAY_MS }, { "h", HOUR_MS }, { "min", MINUTE_MS }, { "s", SECOND_MS } };
+    char at[ZONE_TEXT_SIZE];
+    if (!wall_ms) {
+        snprintf(buffer, TIMETEXT_TOLD_SIZE, "never");
+        return buffer;
+    }
+    int64_t distance = wall_ms < now_ms ? now_ms - wall_ms : wall_ms - now_ms;
+    unsigned unit = 0;
+    while (unit < 3 && distance < 2 * UNITS[unit].ms) /* "in 36 h" rather than "in 1 d" */
+        unit++;
+    snprintf(buffer, TIMETEXT_TOLD_SIZE, "%s, %s%lld %s%s", zone_format(wall_ms, at),
+             wall_ms < now_ms ? "" : "in ", (long long)(distance / UNITS[unit].ms),
+             UNITS[unit].name, wall_ms < now_ms ? " ago" : "");
+    return buffer;
+}
+
 /* ---- reading ---- */
 
 static bool is_digit(char c) {
@@ -174,19 +196,24 @@ static bool read_fraction(const char **at, int *ret_millis) {
     return digits >= 1 && digits <= 9;
 }
 
-/* What follows the T: HH:MM:SS[.fraction](Z|±HH:MM). A leap second has no moment of its own in the
- * time that computers keep, so :60 is refused. */
-static bool read_clock(const char **at, int64_t *ret_ms) {
+/* What follows the T: HH:MM[:SS[.fraction]][Z|±HH:MM]; *ret_local: without the last. A leap second
+ * has no moment of its own in the time that computers keep, so :60 is refused. */
+static bool read_clock(const char **at, int64_t *ret_ms, bool *ret_local) {
     int minute;
-    int second;
+    int second = 0;
     int millis = 0;
     int offset = 0;
-    if (!timetext_read_minute(at, &minute) || !read_char(at, ':') ||
-        !read_number(at, 2, 0, 59, &second))
+    if (!timetext_read_minute(at, &minute))
         return false;
-    if (read_char(at, '.') && !read_fraction(at, &millis))
-        return false;
-    if (!read_char(at, 'Z') && !read_char(at, 'z') && !timetext_read_offset(at, &offset))
+    if (read_char(at, ':')) {
+        if (!read_number(at, 2, 0, 59, &second))
+            return false;
+        if (read_char(at, '.') && !read_fraction(at, &millis))
+            return false;
+    }
+    *ret_local = !**at;
+    if (!*ret_local && !read_char(at, 'Z') && !read_char(at, 'z') &&
+        !timetext_read_offset(at, &offset))
         return false;
     *ret_ms = (minute - offset) * MINUTE_MS + second * SECOND_MS + millis;
     return true;
@@ -215,6 +242,9 @@ static bool read_amount(const char *text, int64_t *ret_ms) {
     case 'd':
         unit = DAY_MS;
         break;
+    case 'w':
+        unit = 7 * DAY_MS;
+        break;
     default:
         return false;
     }
@@ -225,29 +255,54 @@ static bool read_amount(const char *text, int64_t *ret_ms) {
     return true;
 }
 
+/* N years on, at the same time of the same day there; of the 28th where a year has no 29th. */
+static bool add_years(const char *text, int64_t now_ms, int64_t *ret_wall_ms) {
+    int64_t years = 0;
+    size_t digits = 0;
+    for (; is_digit(text[digits]) && digits < 5; digits++)
+        years = years * 10 + (text[digits] - '0');
+    if (digits == 0 || strcmp(text + digits, "y") != 0)
+        return false;
+    int64_t local_ms = zone_to_local(now_ms), year;
+    int month;
+    int day;
+    timetext_date(floor_div(local_ms, DAY_MS), &year, &month, &day);
+    year += years;
+    if (day > month_length(year, month))
+        day = month_length(year, month);
+    int64_t clock_ms = local_ms - floor_div(local_ms, DAY_MS) * DAY_MS;
+    *ret_wall_ms = zone_from_local(timetext_days(year, month, day) * DAY_MS + clock_ms);
+    return true;
+}
+
+static bool add_amount(const char *text, int64_t now_ms, int64_t *ret_wall_ms) {
+    int64_t amount;
+    return add_years(text, now_ms, ret_wall_ms) ||
+           (read_amount(text, &amount) && !__builtin_add_overflow(now_ms, amount, ret_wall_ms));
+}
+
+static bool read_moment(const char *at, int64_t *ret_wall_ms) {
+    int64_t days;
+    int64_t clock_ms = DAY_MS - SECOND_MS; /* a day that something expires on is its last */
+    bool local = true;
+    if (!read_date(&at, &days))
+        return false;
+    bool clock = read_char(&at, 'T') || read_char(&at, 't') || read_char(&at, ' ');
+    if ((clock && !read_clock(&at, &clock_ms, &local)) || *at)
+        return false;
+    int64_t moment_ms = days * DAY_MS + clock_ms;
+    *ret_wall_ms = local ? zone_from_local(moment_ms) : moment_ms;
+    return true;
+}
+
 bool timetext_parse(const char *text, int64_t now_ms, int64_t *ret_wall_ms) {
     if (strcmp(text, "never") == 0) {
         *ret_wall_ms = 0;
         return true;
     }
     int64_t wall_ms;
-    if (*text == '+') {
-        int64_t amount;
-        if (!read_amount(text + 1, &amount) || __builtin_add_overflow(now_ms, amount, &wall_ms))
-            return false;
-    } else {
-        const char *at = text;
-        int64_t days;
-        int64_t clock_ms = 0;
-        if (!read_date(&at, &days))
-            return false;
-        if ((read_char(&at, 'T') || read_char(&at, 't')) && !read_clock(&at, &clock_ms))
-            return false;
-        if (*at)
-            return false;
-        wall_ms = days * DAY_MS + clock_ms;
-    }
-    if (wall_ms <= 0 || wall_ms > WALL_MAX_MS)
+    bool read = *text == '+' ? add_amount(text + 1, now_ms, &wall_ms) : read_moment(text, &wall_ms);
+    if (!read || wall_ms <= 0 || wall_ms > WALL_MAX_MS)
         return false;
     *ret_wall_ms = wall_ms;
     return true;

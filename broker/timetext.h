@@ -1,6 +1,6 @@
 /*
- * Times as people type and read them: RFC 3339, dates, durations. Pure; no locale, no time zone
- * database.
+ * Times as people type and read them: RFC 3339, dates, durations. Pure but for the zone (zone.h) in
+ * which what names none is meant; no locale.
  */
 #ifndef BROKER_TIMETEXT_H
 #define BROKER_TIMETEXT_H
@@ -9,18 +9,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TIMETEXT_SIZE = 32 };
+enum { TIMETEXT_SIZE = 32, TIMETEXT_TOLD_SIZE = 80 };
 
 /* "2026-11-23T16:17:32Z" (with .mmm when not zero) into buffer; returns buffer. Moments before 1970
  * or after 9999 are written as the nearest moment within. */
 char *timetext_format(int64_t wall_ms, char buffer[TIMETEXT_SIZE]);
 
-/* `never` (0), RFC 3339 with offset, YYYY-MM-DD (that day's 00:00 UTC), +N followed by s, m, h or d
- * (from now). False if it is none of these, no real date, not after 1970-01-01T00:00:00Z (0 means
- * never) or beyond the year 9999. */
+/* "2027-01-31 23:59:59 CET, in 61 d", "…, 3 h ago", or "never", into buffer; returns buffer: how an
+ * answer echoes a time that it was given. */
+char *timetext_tell(int64_t wall_ms, int64_t now_ms, char buffer[TIMETEXT_TOLD_SIZE]);
+
+/* `never` (0), RFC 3339, YYYY-MM-DD (the end of that day), "YYYY-MM-DD HH:MM" (T for the blank,
+ * seconds and an offset where wanted), +N followed by s, m, h, d, w or y (from now; a year on is
+ * the same day). What names no offset is meant in the broker's zone. False if it is none of these,
+ * no real date, not after 1970-01-01T00:00:00Z (0 means never) or beyond the year 9999. */
 bool timetext_parse(const char *text, int64_t now_ms, int64_t *ret_wall_ms);
 
-/* "90s", "15m", "6h", "2d" → ms; digits, then one unit; 1 s – 366 d. */
+/* "90s", "15m", "6h", "2d", "1w" → ms; digits, then one unit; 1 s – 366 d. */
 bool timetext_parse_duration(const char *text, int64_t *ret_ms);
 
 /* Parts of longer texts: HH:MM as a minute of the day, ±HH:MM as minutes. *at moves past what was

@@ -187,6 +187,48 @@ TEST_BOTH_LOOPS(admin, a_key_is_added_changed_and_deleted) {
     cr_assert_eq(peer_ask(peer, "enable key main blue")->code, 404);
 }
 
+/* A wrong date costs a key its life, or gives it one too long: say how it was taken. */
+TEST_BOTH_LOOPS(admin, an_answer_echoes_the_time_that_it_understood) {
+    static const struct {
+        const char *given, *told, *at;
+    } CASES[] = {
+        { "2998-01-31", "expires 2998-01-31 23:59:59 CET, in ", "2998-01-31T22:59:59Z" },
+        { "2998-07-31", "expires 2998-07-31 23:59:59 CEST, in ", "2998-07-31T21:59:59Z" },
+        { "'2998-01-31 12:00'", "expires 2998-01-31 12:00:00 CET, in ", "2998-01-31T11:00:00Z" },
+        { "2998-01-31T12:00:00Z", "expires 2998-01-31 13:00:00 CET, in ", "2998-01-31T12:00:00Z" },
+    };
+    struct peer *peer;
+    setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
+    broker_start(b, NULL);
+    peer = peer_open(b);
+    peer_make_pool(peer, "main", "openai", 2);
+    unsetenv("TZ");
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        struct answer *answer =
+            peer_must(peer, "json set key main key2 expires=%s", CASES[i].given);
+        cr_assert_not_null(strstr(answer_string(answer, "message"), CASES[i].told), "%s: %s",
+                           CASES[i].given, answer->body);
+        cr_assert_str_eq(answer_string(answer, "expires_at"), CASES[i].at);
+    }
+    struct answer *answer = peer_must(peer, "json set key main key2 expires=never");
+    cr_assert_not_null(strstr(answer_string(answer, "message"), "expires never"));
+    cr_assert(json_is_null(answer_at(answer, "expires_at")));
+    answer = peer_must_with(peer, "sk-test-new-0123456789", "add key main name=new expires=+2w");
+    cr_assert_not_null(strstr(answer->body, "in 14 d"), "%s", answer->body);
+    answer = peer_must(peer, "set key main new expires=+1y");
+    cr_assert(strstr(answer->body, "in 365 d") || strstr(answer->body, "in 366 d"), "%s",
+              answer->body);
+    answer = peer_must_with(peer,
+                            "{\"keys\":[{\"name\":\"new\",\"config\":{},"
+                            "\"expires_at\":\"2998-01-31\"}]}",
+                            "json import main mode=merge");
+    cr_assert_not_null(strstr(answer->body, "~ new (expires 2998-01-31 23:59:59 CET"), "%s",
+                       answer->body);
+    answer = peer_must(peer, "set pool main guard=30%% exceeded-recovery=1w strategy=spread");
+    cr_assert_not_null(strstr(answer->body, ": strategy spread, exceeded-recovery 1w, guard 30%"),
+                       "%s", answer->body);
+}
+
 TEST_BOTH_LOOPS(admin, a_pool_is_added_changed_and_deleted) {
     struct peer *peer = peer_start(b, 1);
     peer_must_with(peer, "AIzaSyTest0123456789",

@@ -59,7 +59,7 @@ TEST_BOTH_LOOPS(metrics, keys_are_counted_by_pool_and_status) {
     double refused = sample(peer, "commands_refused_total");
     peer_ask(peer, "nonsense");
     cr_assert_eq(sample(peer, "commands_refused_total"), refused + 1);
-    peer_must(peer, "set key main key3 expires=2999-01-01");
+    peer_must(peer, "set key main key3 expires=2999-01-01T00:00:00Z");
     cr_assert_eq(sample(peer, "next_expiry_timestamp_seconds{pool=\"main\"}"), 32472144000);
 }
 

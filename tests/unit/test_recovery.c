@@ -15,7 +15,10 @@
 
 static int64_t moment(const char *text) {
     int64_t wall_ms = -1;
-    cr_assert(timetext_parse(text, 0, &wall_ms), "the test's own time '%s' is none", text);
+    char midnight[32];
+    snprintf(midnight, sizeof midnight, "%sT00:00:00Z", text);
+    cr_assert(timetext_parse(strchr(text, 'T') ? text : midnight, 0, &wall_ms),
+              "the test's own time '%s' is none", text);
     return wall_ms;
 }
 

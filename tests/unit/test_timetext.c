@@ -35,7 +35,12 @@ Test(timetext, reads_dates_and_times_as_people_write_them) {
         int64_t wall_ms;
     } cases[] = {
         { "never", 0 },
-        { "2026-11-23", moment(2026, 11, 23, 0, 0, 0) },
+        { "2026-11-23", moment(2026, 11, 23, 23, 59, 59) },
+        { "2026-11-23 16:17", moment(2026, 11, 23, 16, 17, 0) },
+        { "2026-11-23T16:17", moment(2026, 11, 23, 16, 17, 0) },
+        { "2026-11-23 16:17:32", moment(2026, 11, 23, 16, 17, 32) },
+        { "2026-11-23 16:17Z", moment(2026, 11, 23, 16, 17, 0) },
+        { "2026-11-23 16:17:32+05:30", moment(2026, 11, 23, 10, 47, 32) },
         { "2026-11-23T16:17:32Z", moment(2026, 11, 23, 16, 17, 32) },
         { "2026-11-23t16:17:32z", moment(2026, 11, 23, 16, 17, 32) },
         { "2026-11-23T16:17:32+00:00", moment(2026, 11, 23, 16, 17, 32) },
@@ -46,15 +51,16 @@ Test(timetext, reads_dates_and_times_as_people_write_them) {
         { "2026-11-23T16:17:32.1Z", moment(2026, 11, 23, 16, 17, 32) + 100 },
         { "2026-11-23T16:17:32.045Z", moment(2026, 11, 23, 16, 17, 32) + 45 },
         { "2026-11-23T16:17:32.123999999Z", moment(2026, 11, 23, 16, 17, 32) + 123 },
-        { "2024-02-29", moment(2024, 2, 29, 0, 0, 0) },
-        { "2000-02-29", moment(2000, 2, 29, 0, 0, 0) },
-        { "1970-01-02", DAY_MS },
+        { "2024-02-29", moment(2024, 2, 29, 23, 59, 59) },
+        { "2000-02-29", moment(2000, 2, 29, 23, 59, 59) },
+        { "1970-01-01", DAY_MS - 1000 },
         { "9999-12-31T23:59:59.999Z", LAST },
         { "+90s", NOW + 90000 },
         { "+15m", NOW + 15 * 60000 },
         { "+6h", NOW + 6 * 3600000 },
         { "+30d", NOW + 30 * DAY_MS },
         { "+3650d", NOW + 3650 * DAY_MS },
+        { "+2w", NOW + 14 * DAY_MS },
         { "+0s", NOW },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -63,6 +69,65 @@ Test(timetext, reads_dates_and_times_as_people_write_them) {
         cr_assert_eq(wall_ms, cases[i].wall_ms, "'%s' became %" PRId64 ", expected %" PRId64,
                      cases[i].text, wall_ms, cases[i].wall_ms);
     }
+}
+
+static int64_t parsed(const char *text, int64_t now_ms) {
+    int64_t wall_ms = -1;
+    cr_assert(timetext_parse(text, now_ms, &wall_ms), "'%s' was refused", text);
+    return wall_ms;
+}
+
+static void live_in(const char *zone) {
+    setenv("TZ", zone, 1);
+    tzset();
+}
+
+#define BERLIN "CET-1CEST,M3.5.0,M10.5.0/3"
+
+Test(timetext, what_names_no_offset_is_meant_in_the_brokers_zone) {
+    live_in(BERLIN);
+    cr_assert_eq(parsed("2027-01-31", NOW), moment(2027, 1, 31, 22, 59, 59), "winter");
+    cr_assert_eq(parsed("2027-07-31", NOW), moment(2027, 7, 31, 21, 59, 59), "summer");
+    cr_assert_eq(parsed("2027-01-31 12:00", NOW), moment(2027, 1, 31, 11, 0, 0));
+    cr_assert_eq(parsed("2027-01-31T12:00:00Z", NOW), moment(2027, 1, 31, 12, 0, 0));
+    cr_assert_eq(parsed("2027-03-28", NOW), moment(2027, 3, 28, 21, 59, 59), "summer begins");
+    cr_assert_eq(parsed("2027-10-31", NOW), moment(2027, 10, 31, 22, 59, 59), "and ends");
+    cr_assert_eq(parsed("2027-03-28 02:30", NOW), moment(2027, 3, 28, 1, 30, 0),
+                 "a time that is skipped");
+    live_in("NZST-12NZDT,M9.5.0,M4.1.0/3");
+    cr_assert_eq(parsed("2027-01-31", NOW), moment(2027, 1, 31, 10, 59, 59));
+    live_in("HST10");
+    cr_assert_eq(parsed("2027-01-31", NOW), moment(2027, 2, 1, 9, 59, 59));
+}
+
+Test(timetext, a_year_on_is_the_same_time_of_the_same_day) {
+    live_in(BERLIN);
+    cr_assert_eq(parsed("+1y", moment(2026, 11, 23, 16, 17, 32) + 5),
+                 moment(2027, 11, 23, 16, 17, 32) + 5);
+    cr_assert_eq(parsed("+1y", moment(2028, 2, 29, 12, 0, 0)), moment(2029, 2, 28, 12, 0, 0));
+    cr_assert_eq(parsed("+4y", moment(2028, 2, 29, 12, 0, 0)), moment(2032, 2, 29, 12, 0, 0));
+    cr_assert_eq(parsed("+0y", NOW), NOW);
+}
+
+Test(timetext, an_answer_tells_what_was_understood) {
+    static const struct {
+        int64_t ahead_ms;
+        const char *told;
+    } CASES[] = {
+        { 61 * DAY_MS, "2027-01-31 12:00:00 CET, in 61 d" },
+        { 36 * 3600000, "2026-12-03 00:00:00 CET, in 36 h" },
+        { 119 * 60000, "2026-12-01 13:59:00 CET, in 119 min" },
+        { 90 * 1000, "2026-12-01 12:01:30 CET, in 90 s" },
+        { -3 * DAY_MS, "2026-11-28 12:00:00 CET, 3 d ago" },
+        { 230 * DAY_MS, "2027-07-19 13:00:00 CEST, in 230 d" },
+    };
+    int64_t now_ms = moment(2026, 12, 1, 11, 0, 0);
+    char told[TIMETEXT_TOLD_SIZE];
+    live_in(BERLIN);
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
+        cr_expect_str_eq(timetext_tell(now_ms + CASES[i].ahead_ms, now_ms, told), CASES[i].told,
+                         "%s", told);
+    cr_expect_str_eq(timetext_tell(0, now_ms, told), "never");
 }
 
 Test(timetext, refuses_what_is_no_moment_and_leaves_the_output_alone) {
@@ -75,9 +140,12 @@ Test(timetext, refuses_what_is_no_moment_and_leaves_the_output_alone) {
         "2026-11-23 ",
         "2026-11-23T",
         "2026-11-23Z",
-        "2026-11-23T16:17Z",
-        "2026-11-23T16:17:32",
-        "2026-11-23 16:17:32Z",
+        "2026-11-23 16",
+        "2026-11-23  16:17",
+        "2026-11-23 16:17:",
+        "2026-11-23 16:17.5",
+        "2026-11-23 4:17",
+        "2026-11-23 16:17 Z",
         "2026-11-23T16:17:32Zx",
         "2026-11-23T16:17:32.Z",
         "2026-11-23T16:17:32.1234567890Z",
@@ -101,14 +169,18 @@ Test(timetext, refuses_what_is_no_moment_and_leaves_the_output_alone) {
         "26-11-23",
         "+2026-11-23",
         "1969-12-31",
-        "1970-01-01",
         "1970-01-01T00:59:59+01:00",
         "9999-12-31T23:59:59-00:01",
         "10000-01-01",
         "+",
         "+s",
         "+5",
-        "+5w",
+        "+5y6",
+        "+y",
+        "+5 y",
+        "+99999y",
+        "+9000y",
+        "+5M",
         "+5dd",
         "+5d ",
         "+-5d",
