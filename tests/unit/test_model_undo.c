@@ -441,6 +441,20 @@ Test(model_undo, the_numbers_that_a_failed_command_drew_are_drawn_again) {
     cr_assert_str_eq(key->record->name, "key2");
 }
 
+Test(model_undo, a_pools_command_is_taken_back_alone_when_anothers_later_one_stays) {
+    begin_two_pools();
+    struct model_pool *pool = model_find_pool(f.model, "p1"),
+                      *other = model_find_pool(f.model, "p2");
+    cr_assert_eq(fixture_stage_add(&f, pool, (struct key_spec){ .weight = 2 }, NULL), 0);
+    struct changeset failed = take_set();
+    const struct model_key *stays = fixture_key(&f, other, NULL, NULL);
+    uint64_t id = stays->record->id;
+    model_undo(f.model, &failed);
+    changeset_deinit(&failed);
+    cr_assert_eq(model_key_by_id(f.model, id), stays);
+    cr_assert_gt(fixture_key(&f, pool, NULL, NULL)->record->id, id, "ids are never used twice");
+}
+
 Test(model_undo, an_expired_key_whose_renewal_failed_is_not_announced_again) {
     begin_two_pools();
     struct model_pool *pool = model_find_pool(f.model, "p1");
