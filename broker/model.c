@@ -198,7 +198,8 @@ struct model_key *model_insert_key(struct model *model, struct model_pool *pool,
     key->pool = pool;
     key->rank = rank;
     key->state = *state;
-    key->touched_mono = key->permission_mono = INT64_MIN / 2;
+    key->touched_mono = key->permission_mono = TROUBLE_NEVER;
+    key->failed_mono = key->worked_mono = TROUBLE_NEVER;
     model_enter_order(key);
     take_slot(pool, record->slot);
     map_set(&model->keys, record->id, key);

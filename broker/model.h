@@ -14,7 +14,8 @@
  *   key_rules.c     add, set, delete, move and order keys
  *   status_rules.c  how a key's status changes: reports, recoveries, enable and disable
  *   model_groups.c  what keys have in common: accounts, endpoints
- *   trouble_rules.c when it is not the key: endpoints that fail, the mass-failure guard
+ *   trouble_rules.c endpoints that fail
+ *   guard_rules.c   the mass-failure guard: when it may not be the keys
  *
  * The structs are readable by everybody in the broker, written by these files only.
  */
@@ -47,6 +48,7 @@ struct model_account {
     struct model_account *next; /* the same account in another pool */
     uint32_t normal;            /* keys that are normal and not known to have expired */
     uint32_t changes;           /* of its keys, so far */
+    int64_t failed_mono;        /* when the guard counted it last; TROUBLE_NEVER */
 };
 
 /* The keys of a pool that have one base URL. */
@@ -73,7 +75,13 @@ struct model_key {
     struct model_endpoint *endpoint;
     int64_t touched_mono;    /* when its status word was last moved for a declined report */
     int64_t permission_mono; /* when a PERMISSION report last made an event */
-    uint64_t digest;         /* of its secret; 0 = it has none */
+    /* The guard's: when the key failed last in a way that it watches and, while it held, answered
+     * well; a failure that it holds back (link NULL = none), who reported it, of which ticket. */
+    int64_t failed_mono, worked_mono;
+    struct model_key *held_next, **held_link;
+    struct actor held_by;
+    uint64_t held_generation;
+    uint64_t digest;                             /* of its secret; 0 = it has none */
     struct model_key *twin_next, *twin_previous; /* keys of the pool with the same secret */
 };
 
@@ -98,6 +106,15 @@ struct model_pool {
     struct trouble trouble;
 };
 
+/* What the rules need to know of a report beside itself. */
+struct reporting {
+    uint64_t number; /* reports so far */
+    const struct model_pool *pool;
+    uint64_t ticket;     /* its generation */
+    uint64_t generation; /* the pool's */
+    bool account;        /* it reaches all keys of the account */
+};
+
 struct model {
     struct map pools;       /* id → model_pool */
     struct map pool_names;  /* map_hash(name) → model_pool */
@@ -106,8 +123,8 @@ struct model {
     struct heap recoveries; /* by monotonic time */
     struct heap expiries;   /* by wall time */
     struct model_key *dirty;
-    uint32_t guards;  /* pools whose guard holds */
-    uint64_t weighed; /* failure reports so far: a number for each */
+    uint32_t guards;            /* pools whose guard holds */
+    struct reporting reporting; /* the report that is being judged */
     uint64_t next_id;
     unsigned char digest_key[16]; /* drawn anew for every model */
     /* Taken every few keys by what goes over many: between two, reports may be let in and nothing
@@ -272,29 +289,39 @@ struct event model_happened_event(const struct cause *cause, const struct change
 bool model_tick(struct model *model, struct moment now, unsigned limit, struct changeset *set);
 /* When model_tick has work next, in monotonic ms as of `now`; INT64_MAX = never. */
 int64_t model_next_tick(const struct model *model, struct moment now);
-/* ---- trouble_rules.c ---- */
 
-/* This report (model->weighed) would bench this normal key: for all of them, before the first is
- * judged. */
-void model_guard_weigh(struct model *model, struct model_key *key);
-/* True if the guard holds such a report back (and goes on holding). */
+/* ---- guard_rules.c ---- */
+
+/* True if the guard holds the report that is being judged back from this normal key. */
 bool model_guard_holds(struct model *model, const struct cause *cause, struct model_key *key,
                        kb_outcome outcome, struct changeset *set);
+/* The key answered well. True if that proves what was held of others, and changed them. */
+bool model_guard_answered(struct model *model, const struct cause *cause, struct model_key *key,
+                          const struct report *report, struct changeset *set);
+/* Forget what was held of this key, if anything was. */
+void model_guard_forget(struct model_key *key);
 /* End it, if it is on. */
 void model_guard_release(struct model *model, const struct cause *cause, struct model_pool *pool,
                          const char *reason, struct changeset *set);
 bool model_guard_is_on(const struct model_pool *pool);
 /* Until when it holds, in monotonic ms; 0 = it watches, or is off (pool->guard_share is 0). */
 int64_t model_guard_until(const struct model_pool *pool);
+/* How many keys would be in error but for it. */
+uint32_t model_guard_held(const struct model_pool *pool);
+/* End guards whose time has come; when the next one does (INT64_MAX = none is on). */
+void model_tick_guards(struct model *model, struct moment now, struct changeset *set);
+int64_t model_next_guard(const struct model *model);
+
+/* ---- trouble_rules.c ---- */
+
 /* An OVERLOAD or NETWORK report: the endpoint's keys cool when it is one too many. */
 enum report_fate model_report_endpoint(struct model *model, const struct cause *cause,
                                        struct model_key *key, const struct report *report,
                                        struct changeset *set);
 /* The endpoint of the key answered well. */
 void model_endpoint_answered(struct model_key *key, struct moment now);
-/* End guards whose time has come; when the next one does (INT64_MAX = none is on). */
-void model_tick_guards(struct model *model, struct moment now, struct changeset *set);
-int64_t model_next_guard(const struct model *model);
+
+/* ---- the clock ---- */
 
 /* The wall clock was set: calendars count anew, cooling does not move. */
 void model_clock_stepped(struct model *model, struct moment now);

@@ -29,7 +29,8 @@ static struct model_account *account_in_pool(struct model *model, const struct m
     if (account)
         return account;
     account = mem_alloc(sizeof *account);
-    *account = (struct model_account){ .pool = key->pool, .next = first };
+    *account =
+        (struct model_account){ .pool = key->pool, .next = first, .failed_mono = TROUBLE_NEVER };
     map_set(&model->accounts, hash, account);
     return account;
 }
@@ -49,7 +50,7 @@ static void free_account(struct model *model, const struct model_key *key) {
 
 static void link_account(struct model *model, struct model_key *key) {
     bool labelled = key->record->account[0];
-    key->own_account = (struct model_account){ .pool = key->pool };
+    key->own_account = (struct model_account){ .pool = key->pool, .failed_mono = TROUBLE_NEVER };
     struct model_account *account = labelled ? account_in_pool(model, key) : &key->own_account;
     key->account = account;
     key->account_next = account->first;

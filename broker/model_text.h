@@ -43,6 +43,7 @@ static inline void model_begin_change(struct model_key *key) {
     unsigned status = model_counted_as(key);
     key->pool->counts[status]--;
     key->account->changes++;
+    model_guard_forget(key);
     if (status != KB_STATUS_NORMAL)
         return;
     key->endpoint->normal--;
@@ -57,6 +58,8 @@ static inline void model_end_change(struct model_key *key) {
     key->pool->accounts_normal += key->account->normal++ == 0;
 }
 
+/* Of a failure report. */
+struct why model_why_of(const struct report *report);
 void model_become(struct model *model, const struct cause *cause, struct model_key *key,
                   kb_status status, const struct why *why, struct changeset *set);
 /* Is the report older than what happened to the key since? */

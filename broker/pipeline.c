@@ -186,7 +186,7 @@ static struct changeset *begin_live(struct server *server) {
 }
 
 /* A reader that reported skips the key until its word moves: also a declined report must move it.
- */
+ * But not what the guard holds: there the reader goes on with its other keys. */
 static void decline(struct server *server, struct outlet *outlet, uint64_t key_id) {
     struct model_key *key = model_key_by_id(server->model, key_id);
     if (!key || server->now.mono_ms - key->touched_mono < TOUCH_MS)
@@ -229,8 +229,7 @@ void server_report(struct server *server, struct outlet *outlet, const struct ac
     settle_live(server, &cause, set, generation);
     uint32_t outcome = report->outcome <= KB_NETWORK ? report->outcome : 0;
     server->metrics.reports[outcome][fate] += report->count;
-    if (fate == FATE_STALE || fate == FATE_GUARDED ||
-        (fate == FATE_APPLIED && !says_status(set, report->key_id)))
+    if (fate == FATE_STALE || (fate == FATE_APPLIED && !says_status(set, report->key_id)))
         decline(server, outlet, report->key_id);
 }
 

@@ -128,6 +128,7 @@ int model_enable_key(struct model *model, const struct cause *cause, struct mode
                      struct changeset *set, struct refusal *refusal) {
     if (model_status(key, cause->now.wall_ms) == KB_STATUS_EXPIRED)
         return refuse_expired(key, "enabled", refusal);
+    model_guard_forget(key); /* of a normal key, too: somebody knows better */
     if (key->state.status == KB_STATUS_NORMAL && !key->state.backoff)
         return 0;
     struct why why = { .vendor_code = "", .reason = "enabled", .forget_backoff = true };
@@ -163,7 +164,7 @@ static void remember_failure(struct model_key *key, const struct cause *cause,
     model_copy_text(state->vendor_code, sizeof state->vendor_code, report->vendor_code);
 }
 
-static struct why why_of(const struct report *report) {
+struct why model_why_of(const struct report *report) {
     static const char *const REASONS[] = { [KB_INVALID] = "the vendor refuses the key",
                                            [KB_QUOTA] = "quota or balance used up",
                                            [KB_RATE] = "rate limit" };
@@ -206,7 +207,7 @@ static enum report_fate cool(struct model *model, const struct cause *cause, str
     }
     if (state->status != KB_STATUS_NORMAL)
         return FATE_UNCHANGED;
-    struct why why = why_of(report);
+    struct why why = model_why_of(report);
     if (hinted)
         why.cooling_ms = hint;
     else if (model_guard_holds(model, cause, key, KB_RATE, set))
@@ -222,9 +223,17 @@ static enum report_fate worsen(struct model *model, const struct cause *cause,
                                struct changeset *set) {
     if (key->state.status >= status) /* the statuses up to disabled ascend from good to bad */
         return FATE_UNCHANGED;
-    struct why why = why_of(report);
+    struct why why = model_why_of(report);
     model_become(model, cause, key, status, &why, set);
     return FATE_APPLIED;
+}
+
+/* A key that is benched already is none for the guard to count, but it holds for it as well. */
+static bool is_held(struct model *model, const struct cause *cause, struct model_key *key,
+                    struct changeset *set) {
+    if (key->state.status == KB_STATUS_NORMAL)
+        return model_guard_holds(model, cause, key, KB_INVALID, set);
+    return model_guard_is_on(key->pool);
 }
 
 static enum report_fate judge_failure(struct model *model, const struct cause *cause,
@@ -238,8 +247,7 @@ static enum report_fate judge_failure(struct model *model, const struct cause *c
     remember_failure(key, cause, report);
     if (report->outcome == KB_RATE)
         return cool(model, cause, key, report, set);
-    if (report->outcome == KB_INVALID && key->state.status == KB_STATUS_NORMAL &&
-        model_guard_holds(model, cause, key, KB_INVALID, set))
+    if (report->outcome == KB_INVALID && is_held(model, cause, key, set))
         return FATE_GUARDED;
     return worsen(model, cause, key,
                   report->outcome == KB_QUOTA ? KB_STATUS_EXCEEDED : KB_STATUS_ERROR, report, set);
@@ -253,22 +261,15 @@ static bool concerns_account(const struct model_pool *pool, const struct report 
     return report->outcome == KB_RATE && pool->vendor && pool->vendor->rate_is_account;
 }
 
-/* The guard judges a report by all that it would take, so that has to be known before. */
-static void weigh(struct model *model, const struct cause *cause, struct model_key *key,
-                  const struct report *report, bool account) {
-    bool guarded =
-        report->outcome == KB_INVALID ||
-        (report->outcome == KB_RATE && (report->hint_ms == KB_NO_HINT || report->hint_ms == 0));
-    model->weighed++;
-    if (!guarded)
-        return;
-    struct model_account *reached = account ? model_account_first(model, key) : key->account;
-    for (; reached; reached = account ? reached->next : NULL)
-        for (struct model_key *mate = account ? reached->first : key; mate;
-             mate = account ? mate->account_next : NULL)
-            if (!model_is_stale(mate, report) &&
-                model_status(mate, cause->now.wall_ms) == KB_STATUS_NORMAL)
-                model_guard_weigh(model, mate);
+/* What it does to the keys of an account in one pool. */
+static enum report_fate reach_account(struct model *model, const struct cause *cause,
+                                      struct model_account *account, const struct model_key *but,
+                                      const struct report *report, struct changeset *set) {
+    enum report_fate fate = FATE_UNCHANGED;
+    for (struct model_key *key = account->first; key; key = key->account_next)
+        if (key != but && judge_failure(model, cause, key, report, set) == FATE_APPLIED)
+            fate = FATE_APPLIED;
+    return fate;
 }
 
 /* A failure reaches the key, or every key of its account; each is judged by itself. What became of
@@ -276,27 +277,29 @@ static void weigh(struct model *model, const struct cause *cause, struct model_k
 static enum report_fate report_failure(struct model *model, const struct cause *cause,
                                        struct model_key *key, const struct report *report,
                                        struct changeset *set) {
-    bool account = concerns_account(key->pool, report);
-    weigh(model, cause, key, report, account);
+    bool whole = concerns_account(key->pool, report);
+    model->reporting.account = whole;
     enum report_fate fate = judge_failure(model, cause, key, report, set);
-    struct model_account *reached = account ? model_account_first(model, key) : NULL;
-    for (; reached; reached = reached->next)
-        for (struct model_key *mate = reached->first; mate; mate = mate->account_next)
-            if (mate != key && judge_failure(model, cause, mate, report, set) == FATE_APPLIED)
-                fate = FATE_APPLIED;
+    struct model_account *account = whole ? model_account_first(model, key) : NULL;
+    for (; account; account = account->next)
+        if (reach_account(model, cause, account, key, report, set) == FATE_APPLIED)
+            fate = FATE_APPLIED;
     return fate;
 }
 
-static enum report_fate report_success(const struct cause *cause, struct model_key *key,
-                                       const struct report *report, struct changeset *set) {
+static enum report_fate report_success(struct model *model, const struct cause *cause,
+                                       struct model_key *key, const struct report *report,
+                                       struct changeset *set) {
     if (model_is_stale(key, report))
         return FATE_STALE;
+    enum report_fate fate =
+        model_guard_answered(model, cause, key, report, set) ? FATE_APPLIED : FATE_UNCHANGED;
     model_endpoint_answered(key, cause->now);
     if (!key->state.backoff || key->state.status != KB_STATUS_NORMAL)
-        return FATE_UNCHANGED;
+        return fate;
     key->state.backoff = 0;
     note_detail(key, set);
-    return FATE_EXTENDED;
+    return fate == FATE_APPLIED ? fate : FATE_EXTENDED;
 }
 
 static enum report_fate report_permission(const struct cause *cause, struct model_key *key,
@@ -322,6 +325,10 @@ enum report_fate model_report(struct model *model, const struct cause *cause,
     if (report->generation > current_generation || report->outcome < KB_SUCCESS ||
         report->outcome > KB_NETWORK)
         return FATE_FORGED;
+    model->reporting = (struct reporting){ .number = model->reporting.number + 1,
+                                           .pool = pool,
+                                           .ticket = report->generation,
+                                           .generation = current_generation };
     if (!model_is_stale(key, report))
         key->state.reports[report->outcome] += report->count;
     /* A rule may say that an answer which looks like a failure concerns the request alone. */
@@ -331,7 +338,7 @@ enum report_fate model_report(struct model *model, const struct cause *cause,
         return FATE_NOTED;
     switch (report->outcome) {
     case KB_SUCCESS:
-        return report_success(cause, key, report, set);
+        return report_success(model, cause, key, report, set);
     case KB_PERMISSION:
         return report_permission(cause, key, report, set);
     case KB_INVALID:

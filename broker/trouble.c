@@ -71,27 +71,31 @@ bool trouble_is_doubtful(const struct trouble *trouble) {
 
 enum { SECONDS = TROUBLE_WINDOW_MS / 1000 };
 
-static void forget_old(struct trouble *trouble, int64_t second) {
-    if (second - trouble->benched_second >= SECONDS)
-        memset(trouble->benched, 0, sizeof trouble->benched);
+static void forget_old(struct tally *tally, int64_t second) {
+    if (second - tally->second >= SECONDS)
+        memset(tally->by_second, 0, sizeof tally->by_second);
     else
-        for (int64_t s = trouble->benched_second + 1; s <= second; s++)
-            trouble->benched[s % SECONDS] = 0;
-    if (second > trouble->benched_second)
-        trouble->benched_second = second;
+        for (int64_t s = tally->second + 1; s <= second; s++)
+            tally->by_second[s % SECONDS] = 0;
+    if (second > tally->second)
+        tally->second = second;
 }
 
-unsigned trouble_benched(struct trouble *trouble, int64_t now_mono) {
-    forget_old(trouble, now_mono / 1000);
+unsigned tally_sum(struct tally *tally, int64_t now_mono) {
+    forget_old(tally, now_mono / 1000);
     unsigned sum = 0;
     for (unsigned i = 0; i < SECONDS; i++)
-        sum += trouble->benched[i];
+        sum += tally->by_second[i];
     return sum;
 }
 
-void trouble_note_benched(struct trouble *trouble, int64_t now_mono) {
-    forget_old(trouble, now_mono / 1000);
-    trouble->benched[trouble->benched_second % SECONDS]++;
+void tally_add(struct tally *tally, int64_t now_mono) {
+    forget_old(tally, now_mono / 1000);
+    tally->by_second[tally->second % SECONDS]++;
+}
+
+bool tally_has(int64_t mono, int64_t now_mono) {
+    return now_mono / 1000 - mono / 1000 < SECONDS;
 }
 
 bool trouble_parse_share(const char *text, unsigned *ret_share) {
@@ -111,6 +115,6 @@ bool trouble_parse_share(const char *text, unsigned *ret_share) {
     return true;
 }
 
-bool trouble_is_mass_failure(uint64_t failed, uint64_t keys, unsigned share) {
-    return share && failed >= GUARD_LEAST && failed * 100 > keys * share;
+bool trouble_is_mass_failure(uint64_t failed, uint64_t all, unsigned share) {
+    return share && failed >= GUARD_LEAST && failed * 100 > all * share;
 }

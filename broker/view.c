@@ -58,6 +58,7 @@ static void add_guard(json_t *object, const struct server *server, const struct 
     json_object_set_new(object, "guard", json_string(guard_word(pool)));
     json_object_set_new(object, "guard_share", json_integer(pool->guard_share));
     json_object_set_new(object, "guard_until", view_time(until_wall));
+    json_object_set_new(object, "guard_held", json_integer(model_guard_held(pool)));
 }
 
 static json_t *name_or_null(const struct model_key *key) {

@@ -25,8 +25,8 @@ const char *kb_strerror(int error) {
     case KB_EEXHAUSTED:
         return "every key is benched, disabled or expired";
     case KB_EGUARDED:
-        return "too many keys failed at once and the guard holds the pool: back off, the keys are "
-               "not at fault";
+        return "too many keys failed at once and the guard holds the pool: back off, it may not be "
+               "the keys";
     case KB_ETRIED:
         return "every key that this attempt may use was tried";
     case KB_ESYSTEM:

@@ -32,7 +32,8 @@ enum {
     KBI_CALENDAR_STEP_MS = 100,  /* less may be the coarse clocks' own doing */
     KBI_SKIPS = 256,
     KBI_SKIP_FILTER_BITS = 2048,
-    KBI_SKIP_MS = 30000, /* a skip without a hint */
+    KBI_SKIP_MS = 30000,      /* a skip without a hint */
+    KBI_GUARD_SKIP_MS = 5000, /* the same while the guard holds: it may not be the key */
     KBI_QUEUE = 64,
     KBI_SUCCESSES = 64,
     KBI_TROUBLES = 8,
@@ -127,6 +128,7 @@ struct skip {
     uint64_t word; /* the status word at the report; another one ends the skip */
     uint64_t until_ms;
     uint32_t slot;
+    bool hinted; /* until_ms is what the vendor asked for */
 };
 
 struct skips {

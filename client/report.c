@@ -232,12 +232,14 @@ static uint64_t endpoint_in_trouble(const kb_reader *reader, uint64_t id, uint64
     return endpoint != 0 && kbi_trouble_until(&reader->troubles, endpoint, now_ms) ? endpoint : 0;
 }
 
-/* Success matters only to a key in backoff, or after trouble at an endpoint, whoever saw it, and
- * not more often than now and then. */
+/* Success matters only to a key in backoff, after trouble at an endpoint, whoever saw it, and as a
+ * proof while the guard holds; and not more often than now and then. */
 static bool success_is_due(kb_reader *reader, const struct kb_board_slot *slot, uint32_t flags,
                            uint64_t id) {
     bool asked = slot && atomic_load_explicit(&slot->backoff, memory_order_relaxed) != 0;
     if (flags & KB_BOARD_DOUBTED && reader->catalog && reader->catalog->endpoints_differ)
+        asked = true;
+    if (flags & KB_BOARD_GUARDED)
         asked = true;
     if (!asked && reader->troubles.until_ms == 0)
         return false;
@@ -281,28 +283,45 @@ static kb_verdict judge_endpoint(kb_reader *reader, uint64_t id) {
     return KB_RETRY_LATER;
 }
 
-/* For a failure that condemns the key: should this reader leave it out by itself? The guard holds
- * keys that all fail at once, because then something else is wrong. */
+/* Is there a usable key that this reader does not skip, besides this one? */
+static bool has_other(kb_reader *reader, uint64_t id) {
+    const struct catalog *catalog = reader->catalog;
+    struct now now = kbi_now();
+    if (!reader->attachment.board || !catalog)
+        return false;
+    uint32_t slot_count = kbi_slot_count(reader->attachment.board);
+    kbi_skip_prune(&reader->skips, reader->attachment.board, now.mono_ms);
+    for (uint32_t i = 0; i < catalog->count; i++)
+        if (catalog->entries[i].id != id &&
+            kbi_usable_from(reader, slot_count, &catalog->entries[i], &now) == 0)
+            return true;
+    return false;
+}
+
+/* For a failure that condemns the key: this reader leaves it out by itself. The guard holds keys
+ * that fail together, because something else may be wrong; then the broker leaves the key usable,
+ * and one that answers is the proof that it is the keys: so this reader goes on with the others
+ * while it has any, and comes back to this one soon. */
 static void judge_failure(kb_reader *reader, const struct kb_report_message *message, uint64_t word,
                           uint32_t slot, struct report_result *result) {
     bool hinted = message->hint_ms != KB_NO_HINT;
-    bool held = message->outcome == KB_INVALID || (message->outcome == KB_RATE && !hinted);
-    if (result->guarded && held) {
-        result->verdict = KB_RETRY_LATER;
-        return;
-    }
+    bool held = result->guarded &&
+                (message->outcome == KB_INVALID || (message->outcome == KB_RATE && !hinted));
     result->verdict = KB_NEXT_KEY;
     /* A renewed key needs no skip, unless this reader has not been able to read what is new. */
     bool renewed = result->stale && reader->sync_error == 0;
     if (message->outcome == KB_PERMISSION || message->scope == KB_SCOPE_REQUEST || renewed ||
         kb_word_id(word) != message->key_id)
         return;
-    uint64_t skip_ms = hinted ? message->hint_ms : KBI_SKIP_MS;
+    uint64_t skip_ms = held ? KBI_GUARD_SKIP_MS : hinted ? message->hint_ms : KBI_SKIP_MS;
     kbi_skip_add(&reader->skips, &(struct skip){ .id = message->key_id,
                                                  .word = word,
                                                  .until_ms = kbi_mono_ms() + skip_ms,
-                                                 .slot = slot });
+                                                 .slot = slot,
+                                                 .hinted = hinted });
     kbi_reader_stir(reader);
+    if (held && !has_other(reader, message->key_id))
+        result->verdict = KB_RETRY_LATER;
 }
 
 /*

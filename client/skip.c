@@ -34,9 +34,13 @@ void kbi_skip_prune(struct skips *skips, const struct kb_board *board, uint64_t 
     uint32_t kept = 0, slot_count = kbi_slot_count(board);
     if (skips->count == 0)
         return;
+    bool guarded = atomic_load_explicit(&board->flags, memory_order_relaxed) & KB_BOARD_GUARDED;
     memset(skips->filter, 0, sizeof skips->filter);
     for (uint32_t i = 0; i < skips->count; i++) {
-        const struct skip *skip = &skips->skips[i];
+        struct skip *skip = &skips->skips[i];
+        /* One that was reported before the guard came on ends as soon as those after. */
+        if (guarded && !skip->hinted && skip->until_ms > now_ms + KBI_GUARD_SKIP_MS)
+            skip->until_ms = now_ms + KBI_GUARD_SKIP_MS;
         if (skip->until_ms <= now_ms || skip->slot >= slot_count ||
             atomic_load_explicit(&board->slots[skip->slot].status, memory_order_acquire) !=
                 skip->word)

@@ -16,6 +16,10 @@
  *             break;
  *     }
  *
+ * It ends with a good answer, with a request that no key can help (KB_GIVE_UP), or when it is time
+ * to back off (KB_RETRY_LATER, or no key): then begin again with a new attempt, later. A worker
+ * that never reports KB_SUCCESS does without the proof that others of its keys work.
+ *
  * Threads: a reader belongs to one thread at a time; readers share nothing, open as many as needed.
  * Fork: a reader works on in the child, which reports on a connection of its own.
  * Blocking: only kb_wait sleeps. kb_open and a change of the catalog open files; nothing else here
@@ -73,10 +77,10 @@ enum {
     KB_ECORRUPT = -6,   /* board or catalog failed its checks */
     KB_EDELETED = -7,   /* the pool was deleted */
     KB_EEXHAUSTED = -8, /* every key of the pool is benched, disabled or expired */
-    KB_EGUARDED =
-        -9, /* the mass-failure guard holds the pool: back off, the keys are not at fault */
-    KB_ETRIED = -10,  /* kb_next: every key this attempt may use was tried */
-    KB_ESYSTEM = -11, /* the kernel refused (out of descriptors and the like); errno says what */
+    KB_EGUARDED = -9,   /* none is left, and the mass-failure guard holds the pool: back off, it may
+                           not be the keys */
+    KB_ETRIED = -10,    /* kb_next: every key this attempt may use was tried */
+    KB_ESYSTEM = -11,   /* the kernel refused (out of descriptors and the like); errno says what */
 };
 
 typedef enum kb_status {
@@ -267,7 +271,12 @@ KB_API const kb_key *kb_next(kb_reader *reader, kb_attempt *attempt);
  * kb_health. After KB_NEXT_KEY this reader skips the key at once, without waiting for the broker,
  * until the broker has judged the report or the hint (without one, 30 s) has passed; KB_PERMISSION
  * concerns one request only, whose kb_attempt remembers it. KB_SUCCESS is sent only while the key
- * is in backoff or an endpoint of the pool in doubt, and at most every 100 ms for a key.
+ * is in backoff, an endpoint of the pool in doubt or the guard on, and at most every 100 ms for a
+ * key: call it after every good answer. While the mass-failure guard holds (more than half of the
+ * keys failed within 10 s, so that it may be something else), KB_INVALID and a KB_RATE without a
+ * hint still yield KB_NEXT_KEY as long as this reader has a usable key that it does not skip, else
+ * KB_RETRY_LATER; the skip lasts 5 s. A good answer of another key of the same base_url, reported
+ * by the same process, then proves that it is the keys: the guard ends and benches them.
  * KB_OVERLOAD and KB_NETWORK concern the endpoint: KB_NEXT_KEY while a usable key has another
  * base_url that did not fail this reader in the last 10 s, else KB_RETRY_LATER. An unknown outcome
  * or reader yields KB_GIVE_UP.

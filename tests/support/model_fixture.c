@@ -19,6 +19,7 @@ void model_fixture_init(struct model_fixture *fixture) {
         .model = model_new(),
         .cause = { .now = { .mono_ms = FIXTURE_MONO_MS, .wall_ms = FIXTURE_WALL_MS },
                    .actor = ADMIN },
+        .worker = REPORTER,
         .generation = FIXTURE_START,
     };
 }
@@ -241,7 +242,7 @@ void fixture_expire_in(struct model_fixture *fixture, struct model_key *key, int
 
 enum report_fate fixture_report_full(struct model_fixture *fixture, struct model_pool *pool,
                                      struct report report) {
-    struct cause cause = { .now = fixture->cause.now, .actor = REPORTER };
+    struct cause cause = { .now = fixture->cause.now, .actor = fixture->worker };
     if (!report.vendor_code)
         report.vendor_code = "";
     if (!report.count)

@@ -18,6 +18,7 @@
 struct model_fixture {
     struct model *model;
     struct cause cause;   /* an administrator, now */
+    struct actor worker;  /* who reports */
     uint64_t generation;  /* announced last, on every board */
     struct changeset set; /* of the last call */
     struct refusal refusal;

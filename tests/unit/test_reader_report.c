@@ -190,15 +190,78 @@ Test(report, a_stale_report_is_sent_but_skips_nothing) {
     close(listener);
 }
 
-Test(report, the_guard_turns_mass_failures_into_patience) {
+/* Keys 1 … `count` stay usable. */
+static void leave(uint32_t count) {
+    for (uint32_t i = count; i < 100; i++)
+        fixture_pool_set_silently(&fixture, i, KB_STATUS_ERROR, 0);
+    fixture_pool_announce(&fixture);
+}
+
+Test(report, while_the_guard_holds_a_reader_goes_on_with_the_keys_that_it_has) {
     board_set_flags(&fixture.board, KB_BOARD_GUARDED);
-    cr_assert_eq(report(1, KB_INVALID, 0), KB_RETRY_LATER);
-    cr_assert_eq(report(1, KB_INVALID, 1000), KB_RETRY_LATER);
-    cr_assert_eq(report(1, KB_RATE, KB_NO_HINT), KB_RETRY_LATER);
-    cr_assert_eq(current_id(), 1);
+    leave(4);
+    cr_assert_eq(report(1, KB_INVALID, 0), KB_NEXT_KEY);
+    cr_assert_eq(current_id(), 2, "the key that is held is left out");
+    cr_assert_eq(report(2, KB_RATE, KB_NO_HINT), KB_NEXT_KEY);
+    cr_assert_eq(report(3, KB_INVALID, 1000), KB_NEXT_KEY);
+    cr_assert_eq(current_id(), 4);
+    cr_assert_eq(report(4, KB_INVALID, 0), KB_RETRY_LATER, "there is none left");
+    cr_assert_eq(current_id(), 0);
+    cr_assert_eq(kb_last_error(reader), KB_EGUARDED);
+    uint64_t in_ms = kb_recovers_in_ms(reader);
+    cr_assert(in_ms > 3000 && in_ms <= KBI_GUARD_SKIP_MS, "%lu", in_ms);
+    cr_assert_eq(report(4, KB_INVALID, 0), KB_RETRY_LATER);
+}
+
+Test(report, while_the_guard_holds_what_it_does_not_hold_is_as_ever) {
+    board_set_flags(&fixture.board, KB_BOARD_GUARDED);
+    leave(1);
     cr_assert_eq(report(1, KB_RATE, 60000), KB_NEXT_KEY);
-    cr_assert_eq(report(2, KB_QUOTA, 0), KB_NEXT_KEY);
-    cr_assert_eq(current_id(), 3);
+    uint64_t in_ms = kb_recovers_in_ms(reader);
+    cr_assert(in_ms > 50000 && in_ms <= 60000, "%lu", in_ms);
+    cr_assert_eq(report(1, KB_QUOTA, 0), KB_NEXT_KEY);
+}
+
+Test(report, a_header_loop_tries_every_key_while_the_guard_holds) {
+    board_set_flags(&fixture.board, KB_BOARD_GUARDED);
+    leave(10);
+    kb_attempt attempt = KB_ATTEMPT_INIT;
+    uint64_t tries = 0;
+    for (const kb_key *key; (key = kb_next(reader, &attempt));) {
+        tries = key->id;
+        if (kb_report(reader, key->ticket, key->id == 10 ? KB_SUCCESS : KB_INVALID, KB_NO_HINT) !=
+            KB_NEXT_KEY)
+            break;
+    }
+    cr_assert_eq(tries, 10);
+}
+
+Test(report, what_was_skipped_before_the_guard_came_on_is_tried_again_as_soon) {
+    leave(2);
+    report(1, KB_INVALID, 0);
+    uint64_t hint_ms = 60000;
+    report(2, KB_RATE, hint_ms);
+    cr_assert_gt(kb_recovers_in_ms(reader), KBI_GUARD_SKIP_MS);
+    board_set_flags(&fixture.board, KB_BOARD_GUARDED);
+    fixture_pool_announce(&fixture);
+    cr_assert_eq(current_id(), 0);
+    cr_assert_leq(kb_recovers_in_ms(reader), KBI_GUARD_SKIP_MS);
+    kbi_skip_prune(&reader->skips, reader->attachment.board, fixture_now_ms());
+    cr_assert_gt(kbi_skip_until(&reader->skips, 2, 1), fixture_now_ms() + KBI_SKIP_MS,
+                 "but what the vendor asked for is kept");
+}
+
+Test(report, while_the_guard_holds_success_is_told) {
+    int listener = fixture_pool_listen(&fixture);
+    report(1, KB_SUCCESS, 0);
+    cr_assert_eq(poll(&(struct pollfd){ .fd = listener, .events = POLLIN }, 1, 0), 0);
+    board_set_flags(&fixture.board, KB_BOARD_GUARDED);
+    for (int i = 0; i < 50; i++)
+        report(1, KB_SUCCESS, 0);
+    int fd = accept_one(listener);
+    cr_assert_eq(receive(fd).outcome, KB_SUCCESS);
+    close(fd);
+    close(listener);
 }
 
 Test(report, a_key_that_nobody_knows_is_reported_and_not_skipped) {

@@ -20,6 +20,7 @@ export interface Pool {
   guard: 'off' | 'on' | 'holding';
   guard_share: number; /* percent; 0 = off */
   guard_until: string | null; /* when it holds: until then */
+  guard_held: number; /* keys that would be in error but for it */
   revision: number;
   last_failover: string | null;
   failovers: number;
