@@ -273,15 +273,17 @@ static enum report_fate reach_account(struct model *model, const struct cause *c
 }
 
 /* A failure reaches the key, or every key of its account; each is judged by itself. What became of
- * the reported key is the answer, unless another's status changed. */
+ * the reported key is the answer, unless another's status changed. That a key is invalid is no
+ * matter of limits: it never reaches into other pools, whose workers may not be the reporter's. */
 static enum report_fate report_failure(struct model *model, const struct cause *cause,
                                        struct model_key *key, const struct report *report,
                                        struct changeset *set) {
     bool whole = concerns_account(key->pool, report);
     model->reporting.account = whole;
     enum report_fate fate = judge_failure(model, cause, key, report, set);
-    struct model_account *account = whole ? model_account_first(model, key) : NULL;
-    for (; account; account = account->next)
+    bool pools = report->outcome != KB_INVALID;
+    struct model_account *account = pools ? model_account_first(model, key) : key->account;
+    for (; whole && account; account = pools ? account->next : NULL)
         if (reach_account(model, cause, account, key, report, set) == FATE_APPLIED)
             fate = FATE_APPLIED;
     return fate;

@@ -274,7 +274,17 @@ Test(model_account, a_refused_key_is_its_own_trouble_unless_the_account_is_close
     cr_assert_eq(status(a.first), KB_STATUS_ERROR);
     cr_assert_eq(status(a.second), KB_STATUS_NORMAL);
     scoped_report(a.first, KB_INVALID, KB_SCOPE_ACCOUNT);
-    expect_account(&a, KB_STATUS_ERROR);
+    cr_assert_eq(status(a.second), KB_STATUS_ERROR);
+    cr_assert_eq(status(a.neighbour), KB_STATUS_NORMAL);
+    cr_assert_eq(status(a.alone), KB_STATUS_NORMAL);
+}
+
+Test(model_account, a_refused_key_never_reaches_into_other_pools) {
+    struct accounts a = accounts("openai");
+    for (uint32_t scope = KB_SCOPE_DEFAULT; scope <= KB_SCOPE_ENDPOINT; scope++)
+        scoped_report(a.first, KB_INVALID, (enum kb_report_scope)scope);
+    cr_assert_eq(status(a.first), KB_STATUS_ERROR);
+    cr_assert_eq(status(a.far), KB_STATUS_NORMAL, "its workers may be others");
 }
 
 Test(model_account, a_quota_of_the_key_alone_leaves_the_others) {
