@@ -38,6 +38,7 @@ void model_guard_forget(struct model_key *key) {
         key->held_next->held_link = key->held_link;
     key->held_next = NULL;
     key->held_link = NULL;
+    key->endpoint->held--;
     key->pool->trouble.held_count--;
 }
 
@@ -52,6 +53,7 @@ static void remember(const struct model *model, const struct cause *cause, struc
     if (key->held_next)
         key->held_next->held_link = &key->held_next;
     trouble->held = key;
+    key->endpoint->held++;
     trouble->held_count++;
 }
 
@@ -62,6 +64,13 @@ static bool has_failed(const struct model_key *key) {
 
 static bool has_worked(const struct model_key *key) {
     return key->worked_mono >= key->pool->trouble.guard_since_mono;
+}
+
+/* Have all keys failed that are left, of the pool or of an endpoint that has several? */
+static bool is_all_held(const struct model_key *key) {
+    const struct model_endpoint *endpoint = key->endpoint;
+    return (endpoint->keys > 1 && endpoint->held == endpoint->normal) ||
+           key->pool->trouble.held_count == key->pool->counts[KB_STATUS_NORMAL];
 }
 
 /* With the report that is being judged, before the key says that it failed. */
@@ -76,7 +85,7 @@ static void hold(const struct model *model, const struct cause *cause, struct mo
     trouble->endpoint = key->endpoint->hash;
     if (trouble->generation == GENERATION_UNKNOWN && model->reporting.pool == pool)
         trouble->generation = model->reporting.generation;
-    if (news || trouble->held_count == pool->counts[KB_STATUS_NORMAL])
+    if (news || is_all_held(key))
         trouble->guard_until_mono = cause->now.mono_ms + GUARD_HOLD_MS;
 }
 

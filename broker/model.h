@@ -56,6 +56,7 @@ struct model_endpoint {
     uint64_t hash; /* of the URL */
     uint32_t keys;
     uint32_t normal; /* as an account's */
+    uint32_t held;   /* by the guard */
 };
 
 struct model_key {

@@ -179,6 +179,37 @@ Test(guard_proof, an_outage_of_an_hour_benches_nothing_more) {
     expect(4, 7, KB_STATUS_NORMAL);
 }
 
+Test(guard_proof, an_outage_of_one_vendor_benches_nothing_more_beside_another) {
+    make_pool(9);
+    fixture_set(&f, keys[8], (struct key_spec){ 0 }, "{\"base_url\":\"http://other.test/v1\"}");
+    for (int i = 0; i < 8; i++)
+        invalid(i);
+    cr_assert(model_guard_is_on(pool));
+    for (int second = 0; second < 600; second += 12) {
+        for (int i = 5; i < 8; i++)
+            cr_assert_eq(invalid(i), FATE_GUARDED, "second %d", second);
+        good(8);
+        fixture_pass_and_tick(&f, 12000);
+    }
+    expect(5, 8, KB_STATUS_NORMAL);
+}
+
+Test(guard_proof, keys_that_have_an_endpoint_each_are_not_held_for_ever) {
+    make_pool(3);
+    for (int i = 0; i < 3; i++) {
+        char config[64];
+        snprintf(config, sizeof config, "{\"base_url\":\"http://r%d.test/v1\"}", i);
+        fixture_set(&f, keys[i], (struct key_spec){ 0 }, config);
+    }
+    invalid(0);
+    for (int second = 0; second < 60; second += 5) {
+        cr_assert_eq(invalid(1), FATE_GUARDED, "second %d", second);
+        good(2);
+        fixture_pass_and_tick(&f, 5000);
+    }
+    cr_assert_eq(invalid(1), FATE_APPLIED);
+}
+
 Test(guard_proof, an_outage_leaves_a_pool_of_two_its_second_key) {
     make_pool(2);
     invalid(0);
