@@ -394,6 +394,7 @@ void model_settle_pool(struct model *model, struct model_pool *pool, uint64_t ge
         if (key->pending)
             model_schedule(model, key);
         key->pending = 0;
+        key->account->changes++; /* reports on it may count again */
         if (key->state.valid_since == VALID_SINCE_PENDING) {
             key->state.valid_since = generation;
             model_mark_dirty(model, key);
@@ -417,6 +418,7 @@ void model_published(struct model *model, const struct changeset *set, uint64_t 
             continue;
         if (key->pending)
             key->pending--;
+        key->account->changes++;
         if (!key->pending)
             model_schedule(model, key);
         if (!key->pending && key->state.valid_since == VALID_SINCE_PENDING) {

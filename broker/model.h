@@ -41,6 +41,14 @@
 
 struct model_pool;
 
+/* A report that changed none of an account's keys. */
+struct idle_report {
+    uint32_t changes; /* of the account, then */
+    uint32_t outcome; /* 0 = there was none */
+    uint64_t generation;
+    int64_t until_mono; /* a rate limit's hint; 0 = none */
+};
+
 /* The keys of one account in one pool; of a key without a label, that key alone. */
 struct model_account {
     struct model_pool *pool;
@@ -49,6 +57,7 @@ struct model_account {
     uint32_t normal;            /* keys that are normal and not known to have expired */
     uint32_t changes;           /* of its keys, so far */
     int64_t failed_mono;        /* when the guard counted it last; TROUBLE_NEVER */
+    struct idle_report idle;    /* the last one */
 };
 
 /* The keys of a pool that have one base URL. */

@@ -261,14 +261,48 @@ static bool concerns_account(const struct model_pool *pool, const struct report 
     return report->outcome == KB_RATE && pool->vendor && pool->vendor->rate_is_account;
 }
 
-/* What it does to the keys of an account in one pool. */
+static bool is_news(enum report_fate fate) {
+    return fate != FATE_UNCHANGED && fate != FATE_STALE;
+}
+
+/* Until when the report lets a key cool; 0 = it does not say. */
+static int64_t asks_until(const struct report *report, int64_t now_mono) {
+    bool hinted = report->outcome == KB_RATE && report->hint_ms != KB_NO_HINT;
+    if (!hinted)
+        return 0;
+    return now_mono + (report->hint_ms < HINT_MOST_MS ? (int64_t)report->hint_ms : HINT_MOST_MS);
+}
+
+/* Does it say no more than another that changed no key of the account, and has none changed since?
+ * So that a flood of reports need not look at ten thousand keys again and again. */
+static bool is_idle(const struct model_account *account, const struct report *report,
+                    int64_t until_mono) {
+    const struct idle_report *idle = &account->idle;
+    return idle->outcome == report->outcome && idle->changes == account->changes &&
+           report->generation <= idle->generation && until_mono <= idle->until_mono;
+}
+
+/* What a report on `own` does to the keys of an account in one pool; `fate`: what became of it. */
 static enum report_fate reach_account(struct model *model, const struct cause *cause,
-                                      struct model_account *account, const struct model_key *but,
-                                      const struct report *report, struct changeset *set) {
-    enum report_fate fate = FATE_UNCHANGED;
-    for (struct model_key *key = account->first; key; key = key->account_next)
-        if (key != but && judge_failure(model, cause, key, report, set) == FATE_APPLIED)
+                                      struct model_account *account, const struct model_key *own,
+                                      enum report_fate fate, const struct report *report,
+                                      struct changeset *set) {
+    int64_t until_mono = asks_until(report, cause->now.mono_ms);
+    if (is_idle(account, report, until_mono))
+        return fate;
+    bool news = is_news(fate);
+    for (struct model_key *key = account->first; key; key = key->account_next) {
+        enum report_fate its =
+            key == own ? FATE_UNCHANGED : judge_failure(model, cause, key, report, set);
+        news |= is_news(its);
+        if (its == FATE_APPLIED)
             fate = FATE_APPLIED;
+    }
+    if (!news)
+        account->idle = (struct idle_report){ .changes = account->changes,
+                                              .outcome = report->outcome,
+                                              .generation = report->generation,
+                                              .until_mono = until_mono };
     return fate;
 }
 
@@ -284,8 +318,7 @@ static enum report_fate report_failure(struct model *model, const struct cause *
     bool pools = report->outcome != KB_INVALID;
     struct model_account *account = pools ? model_account_first(model, key) : key->account;
     for (; whole && account; account = pools ? account->next : NULL)
-        if (reach_account(model, cause, account, key, report, set) == FATE_APPLIED)
-            fate = FATE_APPLIED;
+        fate = reach_account(model, cause, account, key, fate, report, set);
     return fate;
 }
 

@@ -287,6 +287,53 @@ Test(model_account, a_refused_key_never_reaches_into_other_pools) {
     cr_assert_eq(status(a.far), KB_STATUS_NORMAL, "its workers may be others");
 }
 
+/* Whether a key of the account was looked at shows in its last failure. */
+static bool looks_at(struct model_key *mate, struct model_key *reported, kb_outcome outcome,
+                     uint64_t hint_ms) {
+    fixture_pass(&f, 1000);
+    fixture_report(&f, reported, outcome, hint_ms);
+    return mate->state.last_failure_ms == f.cause.now.wall_ms;
+}
+
+Test(model_account, reports_that_say_nothing_new_do_not_look_at_all_its_keys) {
+    struct accounts a = accounts("openai");
+    cr_assert(looks_at(a.second, a.first, KB_QUOTA, KB_NO_HINT));
+    cr_assert(looks_at(a.second, a.first, KB_QUOTA, KB_NO_HINT), "that it is nothing new");
+    cr_assert_not(looks_at(a.second, a.first, KB_QUOTA, KB_NO_HINT));
+    cr_assert_not(looks_at(a.far, a.second, KB_QUOTA, KB_NO_HINT), "whichever key is reported");
+    fixture_enable(&f, a.second);
+    cr_assert(looks_at(a.second, a.first, KB_QUOTA, KB_NO_HINT));
+    cr_assert_eq(status(a.second), KB_STATUS_EXCEEDED);
+    struct model_key *late = fixture_key(&f, a.same, "late", "acme");
+    fixture_report(&f, a.first, KB_QUOTA, KB_NO_HINT);
+    cr_assert_eq(status(late), KB_STATUS_EXCEEDED, "nor are new ones forgotten");
+}
+
+Test(model_account, reports_that_are_stale_do_not_look_at_all_its_keys_but_newer_ones_do) {
+    struct accounts a = accounts("openai");
+    uint64_t old = f.generation;
+    fixture_bring_to(&f, a.first, KB_STATUS_EXCEEDED);
+    fixture_enable(&f, a.first);
+    fixture_enable(&f, a.second);
+    fixture_enable(&f, a.far);
+    for (int i = 0; i < 3; i++) {
+        fixture_report_at(&f, a.first, old, KB_QUOTA, KB_NO_HINT);
+        cr_assert_eq(status(a.second), KB_STATUS_NORMAL);
+    }
+    fixture_report(&f, a.first, KB_QUOTA, KB_NO_HINT);
+    expect_account(&a, KB_STATUS_EXCEEDED);
+}
+
+Test(model_account, a_longer_hint_is_news_and_a_shorter_one_is_not) {
+    struct accounts a = accounts("openai");
+    fixture_report(&f, a.first, KB_RATE, 100000);
+    cr_assert(looks_at(a.second, a.first, KB_RATE, 50000));
+    cr_assert_not(looks_at(a.second, a.first, KB_RATE, 49000));
+    cr_assert_not(looks_at(a.second, a.first, KB_RATE, KB_NO_HINT));
+    cr_assert(looks_at(a.second, a.first, KB_RATE, 300000));
+    cr_assert_eq(a.second->state.deadline_mono, f.cause.now.mono_ms + 300000);
+}
+
 Test(model_account, a_quota_of_the_key_alone_leaves_the_others) {
     struct accounts a = accounts("openai");
     cr_assert_eq(scoped_report(a.first, KB_QUOTA, KB_SCOPE_KEY), FATE_APPLIED);
