@@ -24,13 +24,29 @@ struct report_peer {
     struct actor actor;
     struct actor_names names; /* the actor's */
     TAILQ_ENTRY(report_peer) of_outlet, by_age, in_line;
-    int64_t heard_mono_ms; /* the last millisecond in which it was heard, and how often */
-    uint32_t heard;
+    int64_t heard_mono_ms; /* the last millisecond in which it was heard … */
+    uint64_t cost_ns;      /* … and what that cost */
     bool resting;
+    bool ended; /* closed by its worker, with reports kept */
+    STAILQ_HEAD(, kept_report) kept;
 };
 
-/* What one user may say in a millisecond while there are others: 40 µs of work. */
-enum { SHARE_PER_MS = 32 };
+/* A report that had come already when its connection was put to rest. */
+struct kept_report {
+    STAILQ_ENTRY(kept_report) next;
+    struct kb_report_message message;
+};
+
+/* What one user may cost in a millisecond while there are others: thirty reports. One that reaches
+ * ten thousand keys costs as much as thousands of others do; so work is counted, not messages, and
+ * who is in debt rests until it is paid. Who is alone may have all there is, but what it costs more
+ * than the loop's turns can bear waits as well: somebody may be about to connect. */
+enum {
+    SHARE_NS = 50 * 1000,
+    SHARE_ALONE_NS = 4 * 1000 * 1000,
+    LEAST_NS = 1600,               /* the loop's own work for a message */
+    DEBT_MOST_NS = 250 * SHARE_NS, /* nobody rests for longer than a quarter of a second */
+};
 
 /* One uid's connections, of all pools; there while it has any. */
 struct report_user {
@@ -38,8 +54,8 @@ struct report_user {
     uint32_t count;
     struct report_peers by_age;  /* the one that was heard least recently first */
     struct report_peers resting; /* not read until their turn comes, in this order */
-    int64_t heard_mono_ms;       /* as a peer's */
-    uint32_t heard;
+    uint64_t debt_ns;            /* as of … */
+    int64_t settled_mono_ms;
 };
 
 /* Apart from the outlet, because the loop lets go of it later. */
@@ -63,6 +79,7 @@ static void remember_peer(struct report_peer *peer, struct outlet *outlet) {
     user->count++;
     peer->user = user;
     peer->outlet = outlet;
+    STAILQ_INIT(&peer->kept);
     TAILQ_INSERT_TAIL(&user->by_age, peer, by_age);
     TAILQ_INSERT_TAIL(&outlet->peers, peer, of_outlet);
     server->metrics.report_connections++;
@@ -83,6 +100,10 @@ static void forget_peer(struct report_peer *peer) {
     TAILQ_REMOVE(&user->by_age, peer, by_age);
     if (peer->resting)
         end_rest(peer);
+    for (struct kept_report *kept; (kept = STAILQ_FIRST(&peer->kept));) {
+        STAILQ_REMOVE_HEAD(&peer->kept, next);
+        free(kept);
+    }
     if (--user->count == 0)
         free(map_remove(&server->report_users, user->uid));
     server->metrics.report_connections--;
@@ -115,46 +136,106 @@ static bool decode(const void *data, size_t length, struct kb_report_message *me
            message->count <= KB_REPORT_COUNT_MAX;
 }
 
-static uint32_t count_heard(int64_t *last_mono_ms, uint32_t *count, int64_t mono_ms) {
-    if (*last_mono_ms != mono_ms)
-        *count = 0;
-    *last_mono_ms = mono_ms;
-    return ++*count;
+/* ---- what it costs ---- */
+
+static uint64_t share_ns(const struct server *server) {
+    return server->report_users.count < 2 ? SHARE_ALONE_NS : SHARE_NS;
 }
 
-/* After the report, which is in a hurry. A connection whose user has had its share rests, so that
- * a flood leaves room for what others say; what it sends meanwhile waits in its socket. */
-static void heard(struct report_peer *peer, int64_t mono_ms) {
-    struct server *server = peer->outlet->server;
+/* Is the user in debt? What time has paid of it is taken off first. */
+static bool is_in_debt(const struct server *server, struct report_user *user, uint64_t now_ns) {
+    int64_t mono_ms = (int64_t)(now_ns / 1000000);
+    if (mono_ms > user->settled_mono_ms) {
+        uint64_t paid = (uint64_t)(mono_ms - user->settled_mono_ms) * share_ns(server);
+        user->debt_ns -= paid < user->debt_ns ? paid : user->debt_ns;
+        user->settled_mono_ms = mono_ms;
+    }
+    return user->debt_ns >= share_ns(server);
+}
+
+static void charge(struct report_peer *peer, uint64_t received_ns) {
     struct report_user *user = peer->user;
+    int64_t mono_ms = (int64_t)(received_ns / 1000000);
+    uint64_t cost_ns = moment_mono_ns() - received_ns + LEAST_NS;
     TAILQ_REMOVE(&user->by_age, peer, by_age);
     TAILQ_INSERT_TAIL(&user->by_age, peer, by_age);
-    count_heard(&peer->heard_mono_ms, &peer->heard, mono_ms);
-    if (count_heard(&user->heard_mono_ms, &user->heard, mono_ms) < SHARE_PER_MS || peer->resting ||
-        server->report_users.count < 2)
+    user->debt_ns += cost_ns;
+    if (user->debt_ns > DEBT_MOST_NS)
+        user->debt_ns = DEBT_MOST_NS;
+    if (peer->heard_mono_ms != mono_ms)
+        peer->cost_ns = 0;
+    peer->heard_mono_ms = mono_ms;
+    peer->cost_ns += cost_ns;
+}
+
+/* A connection whose user has had its share rests, so that a flood leaves room for what others say;
+ * what it sends meanwhile waits in its socket. */
+static void rest(struct report_peer *peer) {
+    struct server *server = peer->outlet->server;
+    if (peer->resting)
         return;
     peer->resting = true;
-    TAILQ_INSERT_TAIL(&user->resting, peer, in_line);
+    TAILQ_INSERT_TAIL(&peer->user->resting, peer, in_line);
     server->resting_peers++;
     loop_pause(server->loop, &peer->source);
 }
 
-/* Each is expected to say as much as the last time. */
-static void wake_user(struct server *server, struct report_user *user) {
-    uint32_t expected = 0;
-    for (struct report_peer *peer;
-         expected < SHARE_PER_MS && (peer = TAILQ_FIRST(&user->resting));) {
-        expected += peer->heard;
+static void judge(struct report_peer *peer, const struct kb_report_message *message,
+                  uint64_t received_ns) {
+    struct report report = { .key_id = message->key_id,
+                             .generation = message->generation,
+                             .hint_ms = message->hint_ms,
+                             .outcome = message->outcome,
+                             .scope = message->scope,
+                             .http_status = message->http_status,
+                             .count = message->count,
+                             .vendor_code = message->vendor_code };
+    server_report(peer->outlet->server, peer->outlet, &peer->actor, &report, received_ns);
+    charge(peer, received_ns);
+}
+
+static void keep(struct report_peer *peer, const struct kb_report_message *message) {
+    struct kept_report *kept = mem_alloc(sizeof *kept);
+    kept->message = *message;
+    STAILQ_INSERT_TAIL(&peer->kept, kept, next);
+}
+
+static void judge_kept(struct report_peer *peer) {
+    struct kept_report *kept = STAILQ_FIRST(&peer->kept);
+    STAILQ_REMOVE_HEAD(&peer->kept, next);
+    judge(peer, &kept->message, moment_mono_ns());
+    free(kept);
+}
+
+/* First what was kept; then those connections are read again that are expected to fit, each costing
+ * as much as the last time. Returns one that has ended, and has nothing left to say. */
+static struct report_peer *wake_user(struct server *server, struct report_user *user) {
+    uint64_t expected_ns = 0;
+    for (struct report_peer *peer; !is_in_debt(server, user, moment_mono_ns()) &&
+                                   (peer = TAILQ_FIRST(&user->resting)) &&
+                                   user->debt_ns + expected_ns < share_ns(server);) {
+        if (!STAILQ_EMPTY(&peer->kept)) {
+            judge_kept(peer);
+            continue;
+        }
+        if (peer->ended)
+            return peer;
+        expected_ns += peer->cost_ns;
         end_rest(peer);
         loop_resume(server->loop, &peer->source);
     }
+    return NULL;
 }
 
 void outlets_wake_peers(struct server *server) {
     size_t i = 0;
-    for (struct report_user *user; (user = map_next(&server->report_users, &i));)
-        if (user->heard_mono_ms != server->now.mono_ms)
-            wake_user(server, user);
+    for (struct report_user *user; (user = map_next(&server->report_users, &i));) {
+        struct report_peer *ended = wake_user(server, user);
+        if (!ended)
+            continue;
+        drop_peer(ended); /* and with it the user, perhaps: begin again */
+        i = 0;
+    }
 }
 
 static void peer_data(struct loop_source *source, const void *data, size_t length, bool truncated,
@@ -163,27 +244,26 @@ static void peer_data(struct loop_source *source, const void *data, size_t lengt
     if (!peer->outlet)
         return;
     if (length == 0 || error) {
-        drop_peer(peer);
+        peer->ended = true;
+        if (STAILQ_EMPTY(&peer->kept))
+            drop_peer(peer);
         return;
     }
+    struct server *server = peer->outlet->server;
     uint64_t received_ns = moment_mono_ns();
     struct kb_report_message message;
-    if (truncated || !decode(data, length, &message)) {
+    bool sound = !truncated && decode(data, length, &message);
+    if (!sound) {
         /* Counted, and the connection goes on: a newer library may send kinds we don't know. */
-        peer->outlet->server->metrics.bad_messages++;
-        heard(peer, (int64_t)(received_ns / 1000000));
-        return;
+        server->metrics.bad_messages++;
+        charge(peer, received_ns);
+    } else if (!STAILQ_EMPTY(&peer->kept) || is_in_debt(server, peer->user, received_ns)) {
+        keep(peer, &message);
+    } else {
+        judge(peer, &message, received_ns);
     }
-    struct report report = { .key_id = message.key_id,
-                             .generation = message.generation,
-                             .hint_ms = message.hint_ms,
-                             .outcome = message.outcome,
-                             .scope = message.scope,
-                             .http_status = message.http_status,
-                             .count = message.count,
-                             .vendor_code = message.vendor_code };
-    server_report(peer->outlet->server, peer->outlet, &peer->actor, &report, received_ns);
-    heard(peer, (int64_t)(received_ns / 1000000));
+    if (!STAILQ_EMPTY(&peer->kept) || is_in_debt(server, peer->user, received_ns))
+        rest(peer);
 }
 
 static const struct loop_callbacks PEER_CALLBACKS = { .on_data = peer_data,
