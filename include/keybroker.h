@@ -304,7 +304,8 @@ KB_API kb_verdict kb_report(kb_reader *reader, kb_ticket ticket, kb_outcome outc
  *     so that the last complete event is there; or all of it. The verdict can't be followed any
  *     more, but the key's failure is known.
  *   - when it broke off: status 0, as for any answer that did not come.
- * Who collects a stream before using it calls once, with all of it.
+ * Who collects a stream before using it calls once, with all of it. Answers that tell of something
+ * else that failed (the state of a batch, a job or an earlier response) are not for this call.
  */
 KB_API kb_verdict kb_report_http(kb_reader *reader, kb_ticket ticket,
                                  const kb_http_response *response, kb_report_info *ret_info);

@@ -16,7 +16,7 @@
  *
  *   STATUS  a number, a class (4xx) or *. An error that comes behind HTTP 200 (as the body, or in
  *           a stream) is compared with the rules for 200, and where none of them knows it with
- *           those for the status that says the same.
+ *           those for the status that says the same. "200 success" says that there is none.
  *
  *   WHERE   code, type, status, reason: that field of the error object; any: one of the four;
  *           header:NAME: that header. Compared whole, without regard to case; a * at the end of

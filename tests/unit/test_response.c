@@ -386,8 +386,7 @@ Test(response, an_error_in_a_stream_is_found_in_any_event) {
 
 Test(response, a_good_answer_that_speaks_of_errors_is_none) {
     static const char *const BODIES[] = {
-        "{\"error\":null,\"choices\":[{\"message\":{\"content\":\"{\\\"error\\\":{\\\"code\\\":402}"
-        "}\"}}]}",
+        "{\"error\":null,\"output\":\"{\\\"error\\\":{\\\"code\\\":402}}\"}",
         "{\"error\":{},\"choices\":[{\"error\":null}]}",
         "{\"error\":\"\",\"choices\":[]}",
         "{\"error\":{\"message\":\"\",\"type\":\"\",\"param\":\"\",\"code\":null},\"choices\":[]}",
@@ -399,8 +398,7 @@ Test(response, a_good_answer_that_speaks_of_errors_is_none) {
         "{\"choices\":[{\"delta\":{\"error\":{\"code\":402}}}]}",
         "{\"output\":[{\"error\":{\"code\":402}}],\"tool\":{\"error\":{\"code\":402}}}",
         "{\"type\":\"message\",\"code\":\"insufficient_quota\",\"message\":\"error\"}",
-        "data: {\"choices\":[{\"delta\":{\"content\":\"\\ndata: "
-        "{\\\"error\\\":{\\\"code\\\":402}}\"}}]}\n\n",
+        "data: {\"delta\":\"\\ndata: {\\\"error\\\":{\\\"code\\\":402}}\"}\n\n",
         "event: message\ndata: {\"code\":\"insufficient_quota\"}\n\n",
         "event: errors\ndata: {\"code\":\"insufficient_quota\"}\n\n",
         "event: error\n\ndata: {\"code\":\"insufficient_quota\"}\n\n",
