@@ -30,15 +30,11 @@ static void render_lines(const struct cli_context *context, const json_t *lines)
  * an import found. What is for programs alone, the message has in its words. */
 static void render_change(const struct cli_context *context, const json_t *body, int64_t now_ms) {
     static const struct cli_field said[] = {
-        { "message", "", CLI_FIELD_HIDDEN },
-        { "changes", "", CLI_FIELD_HIDDEN },
-        { "key", "", CLI_FIELD_HIDDEN },
-        { "id", "", CLI_FIELD_HIDDEN },
-        { "priority", "", CLI_FIELD_HIDDEN },
-        { "revision", "", CLI_FIELD_HIDDEN },
-        { "applied", "", CLI_FIELD_HIDDEN },
-        { "masked", "", CLI_FIELD_HIDDEN },
-        { "expires_at", "Expires", CLI_FIELD_EXPIRY },
+        { "message", "", CLI_FIELD_HIDDEN },    { "changes", "", CLI_FIELD_HIDDEN },
+        { "key", "", CLI_FIELD_HIDDEN },        { "id", "", CLI_FIELD_HIDDEN },
+        { "priority", "", CLI_FIELD_HIDDEN },   { "revision", "", CLI_FIELD_HIDDEN },
+        { "applied", "", CLI_FIELD_HIDDEN },    { "masked", "", CLI_FIELD_HIDDEN },
+        { "expires_at", "", CLI_FIELD_HIDDEN },
     };
     const char *message = cli_json_string(body, "message");
     if (!message) {

@@ -43,7 +43,7 @@ static void add_change(struct cli_text *text, const json_t *event, bool color) {
 }
 
 static void separate(struct cli_text *text, size_t begin) {
-    if (text->length > begin)
+    if (text->length > begin && text->data[text->length - 1] != ' ')
         cli_text_add(text, " ", 1);
 }
 

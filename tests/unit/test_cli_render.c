@@ -222,7 +222,6 @@ Test(cli_render, what_a_change_understood_is_shown) {
                  "\"expires_at\":\"2026-12-24T18:30:00Z\",\"understood\":[\"one\",\"two\"]}",
                  0);
     cr_assert_str_eq(output, "changed a (#2)\n"
-                             "Expires:    2026-12-24 18:30:00 +0000 (in 31d)\n"
                              "Understood: one, two\n");
     free(output);
     output = rendered("set", "key", "{\"message\":\"changed\",\"key\":\"a\",\"revision\":7}", 0);
