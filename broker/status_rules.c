@@ -233,7 +233,7 @@ static bool is_held(struct model *model, const struct cause *cause, struct model
                     struct changeset *set) {
     if (key->state.status == KB_STATUS_NORMAL)
         return model_guard_holds(model, cause, key, KB_INVALID, set);
-    return model_guard_is_on(key->pool);
+    return model_guard_is_on(key->pool) && key->state.status != KB_STATUS_ERROR;
 }
 
 static enum report_fate judge_failure(struct model *model, const struct cause *cause,

@@ -24,6 +24,23 @@ static void check_slots(const struct model_pool *pool) {
     free(seen);
 }
 
+/* What the guard holds is of normal keys. */
+static void check_guard(const struct model_pool *pool) {
+    uint32_t held = 0, of_endpoints = 0;
+    size_t i = 0;
+    for (const struct model_key *key = pool->trouble.held; key; key = key->held_next) {
+        cr_assert_eq(key->pool, pool);
+        cr_assert_eq(key->state.status, KB_STATUS_NORMAL);
+        cr_assert_not_null(key->held_link);
+        cr_assert_leq(++held, pool->count);
+    }
+    for (const struct model_endpoint *endpoint; (endpoint = map_next(&pool->endpoints, &i));)
+        of_endpoints += endpoint->held;
+    cr_assert_eq(pool->trouble.held_count, held);
+    cr_assert_eq(of_endpoints, held);
+    cr_assert(!held || model_guard_is_on(pool));
+}
+
 /* Keys and normal keys by endpoint, and how many accounts have a normal key. */
 static void check_groups(const struct model_pool *pool) {
     uint32_t keys = 0, normal = 0, accounts = 0;
@@ -71,6 +88,7 @@ static void check_pool(const struct model *model, const struct model_pool *pool)
     cr_assert_eq(defaults, 1, "a pool has its default key");
     check_slots(pool);
     check_groups(pool);
+    check_guard(pool);
 }
 
 static bool same_account(const struct model_key *a, const struct model_key *b) {
