@@ -40,6 +40,7 @@ struct server {
     struct outlets due;      /* to be published anew without a command */
     struct map report_users; /* uid → its connections to report sockets (outlet.c) */
     uint32_t resting_peers;  /* of them, not read for the moment */
+    uint32_t kept_reports;   /* theirs, that had come before they were put to rest */
     struct names names;
     struct metrics metrics;
     struct moment now; /* read once per turn */

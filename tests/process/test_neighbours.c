@@ -216,6 +216,30 @@ static int flood_on_many(void *argument) {
     return 0;
 }
 
+/* What came with a burst is more than a user's share: the rest of it is judged in turn, also when
+ * the worker has closed the connection by then. */
+TEST_BOTH_LOOPS(neighbours, nothing_is_lost_of_what_a_user_said_before_it_had_to_rest) {
+    enum { BURST = 150 };
+    if (!may_become_others())
+        return;
+    struct peer *peer = start(b);
+    int friend_fd = dial_as(b, &FRIENDLY_WORKER);
+    int fd = dial_as(b, &HOSTILE_WORKER);
+    EVENTUALLY(connections(peer) == 2);
+    struct kb_report_message message =
+        message_about(worker_key_id(peer, "main", "k1"), UINT64_C(1) << 40);
+    message.outcome = KB_REQUEST;
+    broker_pause(b);
+    for (unsigned i = 0; i < BURST; i++)
+        cr_assert_eq(send(fd, &message, sizeof message, MSG_NOSIGNAL), (ssize_t)sizeof message);
+    close(fd);
+    broker_continue(b);
+    EVENTUALLY(worker_metric(peer, "keybroker_reports_total{class=\"request\",fate=\"noted\"}") ==
+               BURST);
+    EVENTUALLY(connections(peer) == 1);
+    close(friend_fd);
+}
+
 TEST_BOTH_LOOPS(neighbours, a_flood_on_two_hundred_connections_of_one_user_silences_nobody_else) {
     if (!may_become_others())
         return;
