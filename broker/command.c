@@ -336,10 +336,8 @@ void command_run(struct session *session, char *line, const char *payload, size_
     char **words = mem_alloc(room * sizeof(char *));
     int refused = interpret(&request, line, words, room, &reply->refusal);
     assert(refused || request.command);
-    session->server->model->pause = (struct pause){ server_pause, session->server };
     if (!refused)
         refused = request.command->handler(&request, &reply->refusal);
-    session->server->model->pause = (struct pause){ 0 };
     if (refused)
         changeset_deinit(&request.set);
     answer(&request, refused);

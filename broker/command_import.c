@@ -20,7 +20,8 @@
 
 enum {
     KEYS_AT_A_TIME = 2, /* before a pause: some tens of microseconds each */
-    CHANGE_MAX = 128,   /* of a line that tells what changes of a key */
+    FREED_AT_A_TIME = 64,
+    CHANGE_MAX = 128, /* of a line that tells what changes of a key */
 };
 
 enum import_mode { IMPORT_CREATE, IMPORT_MERGE, IMPORT_REPLACE };
@@ -139,6 +140,8 @@ static int survey(struct import *import) {
     import->key = mem_resize(NULL, count + 1, sizeof(struct model_key *));
     memset(import->key, 0, (count + 1) * sizeof(struct model_key *));
     import->entered = mem_alloc(count + 1);
+    map_reserve(&import->names, count);
+    map_reserve(&import->mine, count);
     for (size_t i = 0; i < count && !refused; i++) {
         if (i % KEYS_AT_A_TIME == 0)
             pause_take(pause_of(import));
@@ -368,6 +371,7 @@ static int take_order(struct import *import) {
     struct model_key **order = mem_resize(NULL, pool->count, sizeof(struct model_key *));
     struct map placed = { 0 };
     uint32_t count = 0;
+    map_reserve(&placed, pool->count);
     for (size_t i = 0; i < import->document.count; i++) {
         pause_at(pause_of(import), i);
         order[count++] = import->key[i];
@@ -481,6 +485,8 @@ static int prepare_pool(struct import *import) {
 static int carry_out(struct import *import) {
     int refused = prepare_pool(import);
     assert(refused || import->pool);
+    if (!refused)
+        model_expect(import->request->server->model, import->pool, import->document.count);
     for (size_t i = 0; i < import->document.count && !refused; i++) {
         if (i % KEYS_AT_A_TIME == 0)
             pause_take(pause_of(import));
@@ -519,6 +525,21 @@ static json_t *report(const struct import *import) {
     return body;
 }
 
+/* What was tried, and what was told of it: ten thousand of them take milliseconds to free. */
+static void take_back(struct import *import) {
+    struct changeset *set = &import->request->set;
+    model_undo(import->request->server->model, set);
+    while (set->count > FREED_AT_A_TIME) {
+        pause_take(pause_of(import));
+        changeset_truncate(set, set->count - FREED_AT_A_TIME);
+    }
+    changeset_deinit(set);
+    for (size_t i = json_array_size(import->changes); !import->request->body && i-- > 0;) {
+        pause_at(pause_of(import), i);
+        json_array_remove(import->changes, i);
+    }
+}
+
 int command_import(struct request *request, struct refusal *refusal) {
     struct import import = { .request = request,
                              .refusal = refusal,
@@ -533,10 +554,8 @@ int command_import(struct request *request, struct refusal *refusal) {
         refused = carry_out(&import);
     if (!refused)
         request->body = report(&import);
-    if (refused || import.dry_run) {
-        model_undo(request->server->model, &request->set);
-        changeset_deinit(&request->set);
-    }
+    if (refused || import.dry_run)
+        take_back(&import);
     map_deinit(&import.names);
     map_deinit(&import.mine);
     free(import.key);

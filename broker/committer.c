@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -101,9 +102,11 @@ static void undo_from(struct committer *committer, struct group *group, uint64_t
 
 /* The pages of a large catalog take milliseconds to free, and so do a large group's records. */
 static void free_groups(struct committer *committer, struct group *first) {
+    bool bulky = false;
     while (first) {
         struct group *group = first;
         first = group->next;
+        bulky |= group->bulky;
         for (size_t i = 0; i < group->target_count; i++) {
             const struct group_target *target = &group->targets[i];
             if (target->retired_version)
@@ -112,6 +115,8 @@ static void free_groups(struct committer *committer, struct group *first) {
         }
         group_free(group);
     }
+    if (bulky)
+        malloc_trim(0);
 }
 
 static bool free_discarded(struct committer *committer) {

@@ -82,6 +82,7 @@ struct group {
     bool check_master;      /* look whether the master key file still opens the store, log it */
     uint64_t next_id;
     struct group *next; /* among those to be freed */
+    bool bulky;         /* … which leaves much free memory behind: give it back then */
     /* Results: */
     int error; /* 0 = durable and published, but what was set aside; -errno = nothing happened */
     const char *failed_step;

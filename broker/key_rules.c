@@ -383,6 +383,7 @@ static int check_order(const struct model *model, const struct model_pool *pool,
                       pool->count);
     struct map seen = { 0 };
     int refused = 0;
+    map_reserve(&seen, count);
     for (uint32_t i = 0; i < count && !refused; i++) {
         if (map_get(&seen, order[i]->record->id))
             refused = refuse(refusal, REFUSED_RULE, "duplicate-key", "KEY", "%s is named twice",

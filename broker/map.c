@@ -43,9 +43,9 @@ static void insert(struct map *map, uint64_t key, void *value) {
     map->count++;
 }
 
-static void grow(struct map *map) {
+static void grow(struct map *map, size_t capacity) {
     struct map old = *map;
-    map->capacity = old.capacity ? old.capacity * 2 : 16;
+    map->capacity = capacity;
     map->count = 0;
     map->entries = mem_alloc(map->capacity * sizeof *map->entries);
     for (size_t i = 0; i < old.capacity; i++)
@@ -54,14 +54,21 @@ static void grow(struct map *map) {
     free(old.entries);
 }
 
+void map_reserve(struct map *map, size_t count) {
+    size_t capacity = map->capacity ? map->capacity : 16;
+    while (count * 4 > capacity * 3)
+        capacity *= 2;
+    if (capacity > map->capacity)
+        grow(map, capacity);
+}
+
 void map_set(struct map *map, uint64_t key, void *value) {
     struct map_entry *entry = find(map, key);
     if (entry) {
         entry->value = value;
         return;
     }
-    if ((map->count + 1) * 4 > map->capacity * 3)
-        grow(map);
+    map_reserve(map, map->count + 1);
     insert(map, key, value);
 }
 

@@ -21,7 +21,10 @@ struct map {
 void map_deinit(struct map *map);                         /* does not free values */
 void *map_get(const struct map *map, uint64_t key);       /* NULL = absent */
 void map_set(struct map *map, uint64_t key, void *value); /* value not NULL; replaces */
-void *map_remove(struct map *map, uint64_t key);          /* the value, or NULL */
+/* Room for so many entries in all, so that none of them makes it grow, which takes milliseconds
+ * where it is large. */
+void map_reserve(struct map *map, size_t count);
+void *map_remove(struct map *map, uint64_t key); /* the value, or NULL */
 
 /* Iterate: for (size_t i = 0; (value = map_next(map, &i));) — any order; do not change the map. */
 void *map_next(const struct map *map, size_t *iterator);

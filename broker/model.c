@@ -190,6 +190,12 @@ void model_set_pool_record(struct model_pool *pool, struct pool_record *record) 
         pool->error_recovery = (struct recovery){ .kind = RECOVERY_NEVER };
 }
 
+void model_expect(struct model *model, struct model_pool *pool, size_t keys) {
+    map_reserve(&model->keys, model->keys.count + keys);
+    map_reserve(&pool->names, pool->names.count + keys);
+    map_reserve(&pool->secrets, pool->secrets.count + keys);
+}
+
 struct model_key *model_insert_key(struct model *model, struct model_pool *pool,
                                    struct key_record *record, uint64_t rank,
                                    const struct key_state *state) {
@@ -413,6 +419,7 @@ void model_published(struct model *model, const struct changeset *set, uint64_t 
         const struct change *change = &set->items[i];
         if (change->kind != CHANGE_STATE || !change->state.after)
             continue;
+        pause_at(&model->pause, i);
         struct model_key *key = model_key_by_id(model, change->key_id);
         if (!key) /* deleted by a later command */
             continue;
@@ -451,7 +458,8 @@ void model_mark_dirty(struct model *model, struct model_key *key) {
 }
 
 void model_collect_dirty(struct model *model, struct changeset *set) {
-    while (model->dirty) {
+    for (size_t i = 0; model->dirty; i++) {
+        pause_at(&model->pause, i);
         struct model_key *key = model->dirty;
         changeset_state(set, key->pool->record->id, key->record->id, NULL, &key->state);
         clean(key);

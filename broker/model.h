@@ -359,6 +359,8 @@ void model_unlink_twins(struct model_key *key);
 void model_enter_order(struct model_key *key);
 void model_leave_order(struct model_key *key);
 void model_sort(const struct model *model, struct model_pool *pool);
+/* So many keys will be added. */
+void model_expect(struct model *model, struct model_pool *pool, size_t keys);
 /* Until the order is tidied keys have no certain places: for what adds or deletes many. */
 void model_loosen(struct model_pool *pool);
 void model_tidy(const struct model *model, struct model_pool *pool);

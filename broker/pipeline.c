@@ -362,12 +362,14 @@ static void retire_deleted(struct server *server, const struct changeset *set) {
 }
 
 static void pass_on_events(struct server *server, const struct changeset *set) {
-    for (size_t i = 0; i < set->count; i++)
+    for (size_t i = 0; i < set->count; i++) {
+        pause_at(&server->model->pause, i);
         if (set->items[i].kind == CHANGE_EVENT) {
             server->metrics.events++;
             server->last_event = set->items[i].event->seq;
             admin_event(server->admin, set->items[i].event);
         }
+    }
 }
 
 static void retire_catalogs(struct server *server, struct group *group) {
@@ -533,7 +535,7 @@ void server_group_done(struct server *server) {
         server->store_ok = false;
         server->retry_mono = server->now.mono_ms;
     }
-    server->trim_due |= is_bulky(group);
+    group->bulky = is_bulky(group);
     answer_queries(group);
     committer_discard(server->committer, group);
 }

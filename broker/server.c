@@ -2,7 +2,6 @@
 #include "server.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <string.h>
 
 #include "admin.h"
@@ -92,9 +91,6 @@ static void beat(struct server *server) {
     admin_heartbeat(server->admin);
     int64_t watchdog = notify_watchdog_interval_ms();
     int64_t interval = watchdog > 0 && watchdog < BEAT_MS ? watchdog : BEAT_MS;
-    if (server->trim_due)
-        malloc_trim(0);
-    server->trim_due = false;
     server->next_beat_mono = server->now.mono_ms + interval;
 }
 
@@ -141,6 +137,7 @@ static int64_t next_deadline(const struct server *server, bool busy) {
 
 int server_run(struct server *server) {
     bool busy = false;
+    server->model->pause = (struct pause){ server_pause, server };
     while (!server->stopping) {
         server->now = moment_now();
         int error = loop_turn(server->loop, next_deadline(server, busy));
@@ -159,5 +156,6 @@ int server_run(struct server *server) {
         busy |= admin_work(server->admin);
         server_flush(server);
     }
+    server->model->pause = (struct pause){ 0 };
     return server->failed ? -EIO : 0;
 }

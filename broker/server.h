@@ -67,7 +67,6 @@ struct server {
 
     struct loop_source commit_source, signal_source;
     int64_t next_beat_mono, shown_life_mono;
-    bool trim_due; /* a bulk change left free memory behind: give it back at the next beat */
     int64_t wall_offset_ms; /* wall − mono at the last turn: a jump is a set clock */
     bool stopping;
     bool failed; /* stopping because serving on would be wrong */
@@ -80,8 +79,8 @@ int server_run(struct server *server);
 /* A number that no worker has seen yet: generations and catalog versions are drawn from one
  * counter, so that generations of different pools can be compared. */
 uint64_t server_next_generation(struct server *server);
-/* The pause (pause.h; the owner is the server) of commands that take long: workers' reports are let
- * in, so that a failover need not wait for an import, and the heart beats. Between two keys, not in
+/* The pause (pause.h; the owner is the server) of all that takes long: workers' reports are let in,
+ * so that a failover need not wait for an import, and the heart beats. Between two keys, not in
  * the middle of a change: a report may change any key's state, and nothing else. */
 void server_pause(void *owner);
 

@@ -467,6 +467,7 @@ void rig_begin(void) {
     TAILQ_INIT(&rig.server.touched);
     TAILQ_INIT(&rig.server.waking);
     TAILQ_INIT(&rig.server.due);
+    rig.server.model->pause = (struct pause){ server_pause, &rig.server };
     model_loaded(rig.server.model, 1, true, server_next_generation(&rig.server), rig.now);
     make_pools();
 }
