@@ -41,7 +41,7 @@ void cli_guard_sentence(struct cli_text *text, const json_t *pool, int64_t now_m
         cli_view_value(text, json_object_get(pool, "guard"));
         return;
     }
-    cli_text_adds(text, holds(pool) ? " of the keys, holding" : " of the keys, watching");
+    cli_text_adds(text, holds(pool) ? ", holding" : ", watching");
     if (holds(pool) && json_is_string(until)) {
         cli_text_adds(text, " until ");
         cli_view_time(text, until, CLI_TIME_LONG, now_ms);
@@ -53,13 +53,14 @@ void cli_guard_banner(const struct cli_context *context, const json_t *pool, int
     struct cli_text text = CLI_TEXT_INIT;
     if (!holds(pool))
         return;
-    cli_text_adds(&text,
-                  "The guard holds: too many keys failed at once, so it may not be the keys. "
-                  "Reports bench none");
+    cli_text_adds(&text, "The guard holds");
     if (json_is_string(until)) {
         cli_text_adds(&text, " until ");
         cli_view_time(&text, until, CLI_TIME_LONG, now_ms);
     }
+    cli_text_adds(&text,
+                  ": too many keys failed at once, so it may not be the keys. What would bench "
+                  "more of them is held back");
     fprintf(context->out, "%s%s.%s\n", context->color ? "\033[33m" : "", cli_text_string(&text),
             context->color ? "\033[0m" : "");
     cli_text_deinit(&text);

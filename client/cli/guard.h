@@ -1,5 +1,5 @@
 /*
- * A pool's guard as an operator reads it: whether it watches, from which share of the keys on it
+ * A pool's guard as an operator reads it: whether it watches, from which share of the pool on it
  * holds, and while it holds a banner, because that changes what reports do.
  */
 #ifndef KEYBROKER_CLI_GUARD_H
@@ -13,7 +13,7 @@ struct cli_text;
 
 /* In a table: "30%", "off", "holds 41s". */
 void cli_guard_word(struct cli_text *text, const json_t *pool, int64_t now_ms);
-/* "30% of the keys, watching", "off", "30% of the keys, holding until … (in 41s)". */
+/* "30%, watching", "off", "30%, holding until … (in 41s)". */
 void cli_guard_sentence(struct cli_text *text, const json_t *pool, int64_t now_ms);
 /* A line on the output while it holds, nothing else. */
 void cli_guard_banner(const struct cli_context *context, const json_t *pool, int64_t now_ms);

@@ -95,6 +95,7 @@ void cli_render_pool(const struct cli_context *context, const json_t *body, int6
         { "guard", "Guard", CLI_FIELD_TEXT },
         { "guard_share", "", CLI_FIELD_HIDDEN },
         { "guard_until", "", CLI_FIELD_HIDDEN },
+        { "guard_held", "Held back", CLI_FIELD_TEXT },
         { "last_failover", "Last failover", CLI_FIELD_TIME },
         { "revision", "Revision", CLI_FIELD_TEXT },
         { "created_at", "Created", CLI_FIELD_TIME },
