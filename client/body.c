@@ -158,9 +158,7 @@ static bool search_lines(struct span text, kbi_piece_fn fn, void *userdata) {
 }
 
 bool kbi_body_search(const char *body, size_t length, kbi_piece_fn fn, void *userdata) {
-    struct span text = skip_mark(body, length), head = text;
-    if (head.length > KBI_GOOD_LOOK)
-        head.length = KBI_GOOD_LOOK;
+    struct span head = skip_mark(body, length < KBI_GOOD_LOOK ? length : KBI_GOOD_LOOK);
     if (is_json(head)) {
         struct kbi_piece whole = { .at = head.at, .length = head.length };
         if (may_fail(head) && fn(&whole, userdata))
@@ -172,7 +170,8 @@ bool kbi_body_search(const char *body, size_t length, kbi_piece_fn fn, void *use
     } else if (search_lines(head, fn, userdata)) {
         return true;
     }
-    if (text.length <= KBI_GOOD_LOOK)
+    if (length <= KBI_GOOD_LOOK)
         return false;
-    return search_lines(behind_line(skip(text, text.length - KBI_GOOD_LOOK)), fn, userdata);
+    struct span end = { body + length - KBI_GOOD_LOOK, KBI_GOOD_LOOK };
+    return search_lines(behind_line(end), fn, userdata);
 }

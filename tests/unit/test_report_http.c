@@ -252,6 +252,8 @@ Test(report_http, of_a_good_answer_only_the_bodys_beginning_and_end_are_touched)
     memset(body + SIZE - sizeof END, 'x', sizeof END);
     response.headers = closed;
     cr_assert_eq(kb_report_http(reader, ticket, &response, NULL), KB_OK);
+    memset(body, ' ', KBI_GOOD_LOOK);
+    cr_assert_eq(kb_report_http(reader, ticket, &response, NULL), KB_OK, "nothing but blanks");
     response.status = 0;
     response.body = closed;
     cr_assert_eq(kb_report_http(reader, ticket, &response, NULL), KB_NEXT_KEY);
