@@ -329,9 +329,9 @@ unit_tests = $(call chosen,$(1),unit)
 process_tests = $(call chosen,$(1),process)
 # What has no second thread for ThreadSanitizer to see (pure rules and formats), and process tests whose
 # brokers do with theirs what the others' do, in more time: named with T= they run.
-TSAN_LEAVES := $(addprefix unit/test_,%_calls catalog_lies classify cli_% console_% containers header hint keyconfig \
-                 model_% options record recovery refusal render response rule_lines run store_codec \
-                 store_damage store_flips timetext vault vendor vendor_rules words) \
+TSAN_LEAVES := $(addprefix unit/test_,%_calls catalog_lies classify cli_% console_% containers example_stream header hint keyconfig \
+                 model_% options record recovery refusal render response response_good rule_lines run store_codec \
+                 store_damage store_flips timetext vault vendor vendor_cases vendor_rules words) \
                $(addprefix process/test_,access bad_input clock command console_http hardening make_run readme secrets transfer)
 tsan_chosen = $(if $(T),$(1),$(filter-out $(TSAN_LEAVES:%=$(OUT_tsan)/tests/%),$(1)))
 # Tests find the programs they start in $KEYBROKER_BUILD and know from $KEYBROKER_VARIANT whether
