@@ -2,6 +2,7 @@
 #include "view.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "keyconfig.h"
@@ -193,6 +194,16 @@ json_t *view_event(const struct event *event) {
     return object;
 }
 
+static json_t *words_of(const char *text) {
+    json_t *words = json_array();
+    while (*text) {
+        size_t length = strcspn(text, " ");
+        json_array_append_new(words, json_stringn(text, length));
+        text += length + strspn(text + length, " ");
+    }
+    return words;
+}
+
 json_t *view_vendor(const struct vendor *vendor) {
     json_t *environment = json_pack("[s]", vendor->env_key);
     if (vendor->env_base_url[0])
@@ -202,6 +213,7 @@ json_t *view_vendor(const struct vendor *vendor) {
                                vendor->auth_format, "environment", environment, "base_url_required",
                                (int)vendor->base_url_required, "rate_scope",
                                vendor->rate_is_account ? "account" : "key");
+    json_object_set_new(object, "key_prefixes", words_of(vendor->key_prefixes));
     if (vendor->url_form)
         json_object_set_new(object, "base_url_form", json_string(vendor->url_form));
     return object;

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const TOP = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+export const TOP = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 export const BUILD = process.env.KEYBROKER_BUILD ?? join(TOP, 'build');
 const PATIENCE_MS = 20000;
 

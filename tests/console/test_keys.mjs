@@ -32,7 +32,8 @@ test('a key is added with its vendor’s fields, settings of its own and an expi
   await b.field(form, 'Base URL').fill('https://example.org/v1');
   await b.field(form, 'Organization').fill('org-7');
   await form.getByLabel('At a date and time').check();
-  await form.getByLabel('Date and time of expiry').fill('2031-05-06T07:08');
+  await form.getByLabel('Date and time of expiry').fill('2031-05-06T07:08:09');
+  await b.says(form.locator('[data-understood]'), /2031.*07:08:09/);
   await b.field(form, 'Account').fill('team');
   await b.field(form, 'Note').fill('for the night');
   await b.button(form, 'Add setting').click();
@@ -47,7 +48,7 @@ test('a key is added with its vendor’s fields, settings of its own and an expi
   assert.equal(added.config.region, 'eu-1');
   assert.equal(added.account, 'team');
   assert.equal(added.note, 'for the night');
-  assert.equal(Date.parse(added.expires_at), new Date('2031-05-06T07:08').getTime());
+  assert.equal(Date.parse(added.expires_at), new Date('2031-05-06T07:08:09').getTime());
   assert.ok(!(await page.content()).includes('sk-of-the-second-key'), 'no secret is left on the page');
   await b.leave(page);
 });
@@ -164,6 +165,65 @@ test('many keys are pasted: a preview first, then one import', async () => {
   const { events } = await at.host.cli(['show', 'events', 'pool=paste']);
   const moments = new Set(events.slice(-3).map((each) => `${each.kind} ${each.time} ${each.who}`));
   assert.equal(moments.size, 1, 'all of them came at once');
+  await b.leave(page);
+});
+
+const AIZA = (number) => `AIzaSyD-0123456789abcdefghijklmnopqrs${number}`;
+
+test('several keys in a line are several keys, and none of them becomes a name', async () => {
+  const page = await keys('line', ['key1']);
+  await b.button(page, 'Paste many').click();
+  const form = b.dialog(page, 'Paste keys into line');
+  await b.field(form, 'Keys, one per line').fill(`# bought in May\n${AIZA(1)},${AIZA(2)},${AIZA(3)}\n'${AIZA(4)}'\n`);
+  await b.sees(form.getByText(/4 keys\./));
+  await b.button(form, 'Preview').click();
+  await b.says(form.getByRole('region', { name: 'Preview' }), /4 keys will be added/);
+  await b.button(form, 'Import 4').click();
+  await b.seesOrder(page, 'key1 key2 key3 key4 key5');
+  assert.ok(!JSON.stringify(await at.host.keys('line')).includes('AIzaSyD-0123'));
+  assert.equal(await page.getByText('AIzaSyD-0123').count(), 0);
+  await b.leave(page);
+});
+
+test('what can’t be pasted is said with its line, also when the broker finds it', async () => {
+  const page = await keys('lines', ['first', 'second']);
+  await b.button(page, 'Paste many').click();
+  const form = b.dialog(page, 'Paste keys into lines');
+  const lines = b.field(form, 'Keys, one per line');
+  const refused = async (text, pattern) => {
+    await lines.fill(text);
+    await b.button(form, 'Preview').click();
+    assert.match(await trouble(form, 'Keys, one per line'), pattern);
+    await lines.fill('');
+  };
+  await refused(`sk-fine-00000000001\na b sk-fine-00000000002`, /Line 2 can’t be taken: it has 3 parts/);
+  await refused(`\n${AIZA(1)} sk-fine`, /Line 2 can’t be taken: its name looks like a key/);
+  const good = Array.from({ length: 9 }, (_, at) => `sk-good-000000000${at}`).join('\n');
+  await refused(`${good}\n${secretOf('lines', 'second')}\n${good}x`, /Line 10: .*second/);
+  await refused(`${good}\nfirst\tsk-good-0000000010\nsecond sk-good-0000000011\nsecond sk-good-0000000012`, /Line 12: .*second/);
+  assert.equal(await at.host.order('lines'), 'first second');
+  await b.leave(page);
+});
+
+test('an expiry may be typed as a while, and what it means is said', async () => {
+  const page = await keys('while', ['a', 'b']);
+  const DAY = 24 * 3600 * 1000;
+  for (const [typed, least, most] of [['+2w', 14 * DAY, 14 * DAY], ['+1y', 365 * DAY, 366 * DAY], ['90d', 90 * DAY, 90 * DAY]]) {
+    await b.choose(page, 'b', 'Edit…');
+    const form = b.dialog(page, 'Edit b');
+    await form.getByLabel('After a while').check();
+    const after = form.getByLabel('Time until it expires');
+    await after.fill('a while');
+    await b.button(form, 'Save').click();
+    await b.sees(form.getByText('A date and a time, a while such as +30d'));
+    await after.fill(typed);
+    const year = new Date(Date.now() + least).getFullYear();
+    await b.says(form.locator('[data-understood]'), new RegExp(`${year}.*\\d\\d:\\d\\d:\\d\\d`));
+    await b.button(form, 'Save').click();
+    await b.sees(form, { state: 'detached' });
+    const left = Date.parse((await key('while', 'b')).expires_at) - Date.now();
+    assert.ok(left > least - 60000 && left < most + 3700 * 1000, `${typed}: ${left}`); /* summer time */
+  }
   await b.leave(page);
 });
 
@@ -284,7 +344,7 @@ test('the drawer tells everything about one key', async () => {
   await b.says(drawer, /org-1/);
   await b.says(drawer, /the first/);
   await b.says(drawer, /quota used up 1/);
-  await b.says(drawer, /a worker/);
+  await b.says(drawer, /reported by /);
   assert.ok(!(await page.content()).includes(secretOf('drawer', 'a')));
   await b.button(drawer, 'Enable').click();
   await b.says(drawer, /normal since /);

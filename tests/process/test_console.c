@@ -405,6 +405,8 @@ TEST_CONSOLE(console, commands_reach_the_broker_and_its_answers_come_back_as_the
                              "[\"key1\",\"second\",\"third\",\"it's a \\\"name\\\" << 5\"]")
                      ->status,
                  200);
+    struct web_answer *vendor = web_command(console, "[\"show\",\"vendor\",\"openai\"]", NULL);
+    cr_assert_not_null(strstr(vendor->body, "\"key_prefixes\":[\"sk-"), "%s", vendor->body);
     struct web_answer *shown = web_command(console, "[\"show\",\"keys\",\"main\"]", NULL);
     cr_assert_str_eq(web_header(shown, "Content-Type"), "application/json");
     struct answer *same = peer_must(peer, "json show keys main");

@@ -8,12 +8,12 @@ import { command, ifRevision, keyWord, Refusal } from './api';
 import { Button } from './button';
 import { ConfigFields, fieldNames, type Typed, typedPatch } from './config_fields';
 import { Dialog, DialogFoot } from './dialog';
-import { type Expiry, ExpiryField, expiryWord } from './expiry_field';
+import { checkExpiry, type Expiry, ExpiryField, expiryOf, expiryWord, sameExpiry } from './expiry_field';
 import { AreaField, TextField } from './fields';
 import { useForm } from './form';
 import { useMayChange } from './may';
 import { type Setting, SettingsList, settingsOf, settingsPatch } from './settings_list';
-import { parseTime, serverNow, toInput } from './time';
+import { exact, parseTime } from './time';
 import { toast } from './toast';
 import type { Changed, Key, KeyList, Pool, Vendor } from './types';
 import { useVendor } from './vendors';
@@ -25,8 +25,6 @@ interface KeyDialogProps {
   onClose: () => void;
   onDone: () => void;
 }
-
-const MONTH_MS = 30 * 24 * 3600 * 1000;
 
 /* The broker names a key key<N>; find the first such name that is free, beginning at the end. */
 async function freeName(pool: Pool): Promise<string> {
@@ -53,7 +51,7 @@ function fieldsOf(item: Key | null): Fields {
     account: item?.account ?? '',
     weight: String(item?.weight ?? 1),
     note: item?.note ?? '',
-    expiry: { never: at === null, local: toInput(at ?? serverNow() + MONTH_MS) },
+    expiry: expiryOf(at),
   };
 }
 
@@ -62,16 +60,19 @@ function changedWords(fields: Fields, before: Fields): string[] {
   const words: string[] = [];
   for (const name of ['name', 'account', 'weight', 'note'] as const)
     if (fields[name].trim() !== before[name]) words.push(`${name}=${fields[name].trim()}`);
-  if (
-    fields.expiry.never !== before.expiry.never ||
-    (!fields.expiry.never && fields.expiry.local !== before.expiry.local)
-  )
+  if (!sameExpiry(fields.expiry, before.expiry))
     words.push(`expires=${expiryWord(fields.expiry)}`);
   return words;
 }
 
 /* Change the key unless somebody else did since it was shown; another key's change is no matter. */
-async function setKey(pool: Pool, item: Key, revision: number, words: string[], patch: object) {
+async function setKey(
+  pool: Pool,
+  item: Key,
+  revision: number,
+  words: string[],
+  patch: object,
+): Promise<Changed> {
   const send = (at: number) => {
     const payload = Object.keys(patch).length ? patch : undefined;
     const config = payload ? ['config=merge'] : [];
@@ -81,7 +82,7 @@ async function setKey(pool: Pool, item: Key, revision: number, words: string[], 
     );
   };
   try {
-    await send(revision);
+    return await send(revision);
   } catch (error) {
     if (!(error instanceof Refusal) || !error.outdated) throw error;
     const [now, fresh] = await Promise.all([
@@ -89,8 +90,15 @@ async function setKey(pool: Pool, item: Key, revision: number, words: string[], 
       command<Key>(['show', 'key', pool.name, keyWord(item)]),
     ]);
     if (fresh.updated_at !== item.updated_at) throw error;
-    await send(now.revision);
+    return send(now.revision);
   }
+}
+
+/* The broker's answer says how it understood an expiry. */
+function understood(answer: Changed, words: string[]): string {
+  const at = parseTime(answer.expires_at);
+  if (!words.some((word) => word.startsWith('expires='))) return '';
+  return at === null ? '' : ` It expires ${exact(at)}.`;
 }
 
 function KeyForm({
@@ -129,8 +137,7 @@ function KeyForm({
   });
 
   const check = () => {
-    if (!fields.expiry.never && !expiryWord(fields.expiry))
-      form.reject('expires', 'A date and a time, or never.');
+    checkExpiry(fields.expiry, form);
     const nameless = settings.some((setting) => !setting.name.trim() && setting.value.trim());
     if (nameless) form.reject('', 'Every setting needs a name.');
     const names = settings.map((setting) => setting.name.trim()).filter(Boolean);
@@ -141,8 +148,9 @@ function KeyForm({
 
   const add = async () => {
     const words = changedWords({ ...fields }, { ...before, name: '' });
-    await command<Changed>(['add', 'key', pool.name, ...words], patch());
-    toast(`Added ${fields.name.trim() || 'the key'} at the end of ${pool.name}.`);
+    const answer = await command<Changed>(['add', 'key', pool.name, ...words], patch());
+    const name = fields.name.trim() || 'the key';
+    toast(`Added ${name} at the end of ${pool.name}.${understood(answer, words)}`);
   };
 
   const edit = async () => {
@@ -150,8 +158,9 @@ function KeyForm({
     const words = changedWords(fields, before);
     const config = patch();
     if (!words.length && !Object.keys(config).length) return;
+    let answer: Changed;
     try {
-      await setKey(pool, shown!, revision, words, config);
+      answer = await setKey(pool, shown!, revision, words, config);
     } catch (error) {
       if (!(error instanceof Refusal) || !error.outdated) throw error;
       const [now, fresh] = await Promise.all([
@@ -167,7 +176,7 @@ function KeyForm({
         '',
       );
     }
-    toast(`Saved ${fields.name.trim()}.`);
+    toast(`Saved ${fields.name.trim()}.${understood(answer, words)}`);
   };
 
   const submit = (event: Event) =>

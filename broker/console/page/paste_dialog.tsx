@@ -2,55 +2,28 @@
  * Paste many: one key per line, a preview of what the import would do (the broker's own dry run),
  * then one import, all or nothing.
  */
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { command, ifRevision, Refusal } from './api';
 import { Button } from './button';
 import { type Typed } from './config_fields';
 import { Dialog, DialogFoot } from './dialog';
-import { type Expiry, ExpiryField, expiryWord } from './expiry_field';
+import { checkExpiry, type Expiry, ExpiryField, expiryOf, expiryWord } from './expiry_field';
 import { AreaField, TextField } from './fields';
 import { useForm } from './form';
 import { useMayChange } from './may';
-import { serverNow, toInput } from './time';
+import { firstRefused, type Line, readLines } from './paste_lines';
 import { toast } from './toast';
 import type { Config, Imported, Key, Pool, Vendor } from './types';
-import { useVendor } from './vendors';
+import { useVendor, useVendors } from './vendors';
 import { plural } from './words';
-
-interface Line {
-  name: string | null;
-  secret: string;
-  number: number;
-}
-
-/* "KEY" or "NAME KEY"; empty lines and repeats are left out. */
-function readLines(text: string): { lines: Line[]; repeats: number; trouble: string } {
-  const lines: Line[] = [];
-  const seen = new Set<string>();
-  let repeats = 0;
-  const rows = text.split(/\r?\n/);
-  for (let at = 0; at < rows.length; at++) {
-    const row = rows[at].trim();
-    if (!row) continue;
-    const parts = /^(?:(.*?)[\s,;]+)?(\S+)$/.exec(row)!;
-    const secret = parts[2];
-    if (!/^[\x21-\x7e]+$/.test(secret))
-      return {
-        lines,
-        repeats,
-        trouble: `Line ${at + 1}: a key is printable ASCII without spaces.`,
-      };
-    if (seen.has(secret)) repeats++;
-    else lines.push({ name: parts[1]?.trim() || null, secret, number: at + 1 });
-    seen.add(secret);
-  }
-  return { lines, repeats, trouble: '' };
-}
 
 /* The same as the broker's masks: enough to recognise a key by, where enough stays hidden. */
 function masked(secret: string): string {
   return secret.length >= 16 ? `…${secret.slice(-4)}` : '…';
 }
+
+/* What the broker calls what one line brings; the rest is for all of them. */
+const OF_A_LINE = ['keys', 'api_key', 'name', 'NAME', 'config'];
 
 interface Preview {
   document: object;
@@ -89,17 +62,15 @@ function PasteForm({
   pool,
   defaultKey,
   vendor,
+  vendors,
   onClose,
   onDone,
-}: PasteDialogProps & { vendor: Vendor }) {
+}: PasteDialogProps & { vendor: Vendor; vendors: Vendor[] }) {
   const form = useForm();
   const why = useMayChange();
   const [text, setText] = useState('');
   const [account, setAccount] = useState('');
-  const [expiry, setExpiry] = useState<Expiry>({
-    never: true,
-    local: toInput(serverNow() + 30 * 24 * 3600 * 1000),
-  });
+  const [expiry, setExpiry] = useState<Expiry>(() => expiryOf(null));
   const needed = neededFields(vendor, pool);
   const [shared, setShared] = useState<Typed>(() =>
     Object.fromEntries(
@@ -107,28 +78,50 @@ function PasteForm({
     ),
   );
   const [preview, setPreview] = useState<Preview | null>(null);
-  const read = readLines(text);
+  const read = useMemo(() => readLines(text, vendor, vendors), [text]);
 
   const words = (more: string[]) => ['import', pool.name, 'mode=merge', ...more];
+
+  const documentOf = (lines: Line[]) => {
+    const common: Config = Object.fromEntries(
+      Object.entries(shared).filter(([, value]) => value.trim()),
+    );
+    const more = {
+      ...(account.trim() ? { account: account.trim() } : {}),
+      ...(expiry.when === 'never' ? {} : { expires_at: expiryWord(expiry) }),
+    };
+    const keys = lines.map(({ name, secret }) => ({
+      ...(name ? { name } : {}),
+      ...more,
+      config: { ...common, api_key: secret },
+    }));
+    return { keys };
+  };
+
+  const dryRun = (lines: Line[]) => command<Imported>(words(['dry-run']), documentOf(lines));
+
+  /* The broker's sentence, with the number of the line that it is about. */
+  const atItsLine = async (error: unknown): Promise<never> => {
+    if (!(error instanceof Refusal) || !OF_A_LINE.includes(error.field)) throw error;
+    const { number } = await firstRefused(read.lines, (lines) =>
+      dryRun(lines).then(
+        () => false,
+        (other) => {
+          if (other instanceof Refusal && other.reason === error.reason) return true;
+          throw other;
+        },
+      ),
+    );
+    throw new Refusal(error.code, error.reason, `Line ${number}: ${error.message}.`, 'lines');
+  };
 
   const look = async () => {
     if (read.trouble) form.reject('lines', read.trouble);
     if (!read.lines.length) form.reject('lines', 'Paste at least one key.');
-    if (!expiry.never && !expiryWord(expiry))
-      form.reject('expires', 'A date and a time, or never.');
-    const common: Config = Object.fromEntries(
-      Object.entries(shared).filter(([, value]) => value.trim()),
-    );
-    const document = {
-      keys: read.lines.map((line) => ({
-        ...(line.name ? { name: line.name } : {}),
-        ...(account.trim() ? { account: account.trim() } : {}),
-        ...(expiry.never ? {} : { expires_at: expiryWord(expiry) }),
-        config: { ...common, api_key: line.secret },
-      })),
-    };
+    checkExpiry(expiry, form);
     const now = await command<Pool>(['show', 'pool', pool.name]);
-    const answer = await command<Imported>(words(['dry-run']), document);
+    const answer = await dryRun(read.lines).catch(atItsLine);
+    const document = documentOf(read.lines);
     setPreview({ document, base: now.revision, ...pairUp(answer.changes, read.lines) });
   };
 
@@ -172,9 +165,10 @@ function PasteForm({
                 error={form.errors.lines}
                 hint={
                   <>
-                    A line may begin with a name: <code>team-a sk-…</code>.{' '}
-                    {plural(read.lines.length, 'key')}
+                    A line may begin with a name: <code>team-a sk-…</code>; <code>#</code> begins a
+                    comment. {plural(read.lines.length, 'key')}
                     {read.repeats > 0 && `, ${read.repeats} repeated and left out`}.
+                    {!form.errors.lines && read.trouble && ` ${read.trouble}`}
                   </>
                 }
                 onInput={setText}
@@ -253,8 +247,11 @@ function PastePreview({ preview }: { preview: Preview }) {
 }
 
 export function PasteDialog(props: PasteDialogProps) {
-  const { value: vendor, trouble } = useVendor(props.pool.vendor);
-  if (vendor) return <PasteForm {...props} vendor={vendor} />;
+  const own = useVendor(props.pool.vendor);
+  const all = useVendors();
+  const trouble = own.trouble || all.trouble;
+  if (own.value && all.value)
+    return <PasteForm {...props} vendor={own.value} vendors={all.value} />;
   return (
     <Dialog title="Paste keys" onClose={props.onClose}>
       <div class="dialog-body">

@@ -30,10 +30,11 @@ export function parseTime(text: string | null | undefined): number | null {
 
 const two = (number: number): string => String(number).padStart(2, '0');
 
-/* "4:12", "1:04:12", "3 d 4 h": what is left. */
+/* "4:12", "1:04:12", "3 d 4 h", "120 d": what is left. */
 export function countdown(left_ms: number): string {
   const seconds = Math.max(0, Math.ceil(left_ms / SECOND));
   const hours = Math.floor(seconds / 3600);
+  if (hours >= 100 * 24) return `${Math.floor(hours / 24)} d`;
   if (hours >= 48) return `${Math.floor(hours / 24)} d ${hours % 24} h`;
   const rest = `${two(seconds % 60)}`;
   return hours
@@ -99,9 +100,10 @@ export function dayOf(time: number): string {
 /* A time as an <input type="datetime-local"> has it, in this machine's zone. */
 export function toInput(time: number): string {
   const date = new Date(time);
+  const seconds = date.getSeconds();
   return (
     `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}` +
-    `T${two(date.getHours())}:${two(date.getMinutes())}`
+    `T${two(date.getHours())}:${two(date.getMinutes())}${seconds ? `:${two(seconds)}` : ''}`
   );
 }
 
@@ -111,6 +113,19 @@ export function fromInput(text: string): string | null {
   return Number.isNaN(time) ? null : new Date(time).toISOString().replace('.000Z', 'Z');
 }
 
+const UNITS: Record<string, number> = { s: SECOND, m: MINUTE, h: HOUR, d: DAY, w: 7 * DAY };
+
+/* "+30d", "+2w", "+1y": the time that is so much later; null where it is none. Years are the
+ * calendar's. */
+export function afterWhile(text: string, from: number): number | null {
+  const [, digits, unit] = /^\s*\+?\s*(\d{1,6})\s*([smhdwy])\s*$/.exec(text) ?? [];
+  if (!unit) return null;
+  const date = new Date(from - (from % SECOND));
+  if (unit === 'y') date.setFullYear(date.getFullYear() + Number(digits));
+  else date.setTime(date.getTime() + Number(digits) * UNITS[unit]);
+  return date.getFullYear() <= 9999 ? date.getTime() : null;
+}
+
 export function utc(time: number): string {
-  return new Date(time).toISOString().slice(0, 16).replace('T', ' ') + ' UTC';
+  return new Date(time).toISOString().slice(0, 19).replace('T', ' ') + ' UTC';
 }

@@ -86,6 +86,7 @@ export interface Vendor {
   base_url: string | null;
   base_url_required: boolean;
   base_url_form?: string;
+  key_prefixes: string[]; /* how its keys begin; [] = anyhow */
   fields?: VendorField[];
 }
 
@@ -102,11 +103,17 @@ export interface BrokerEvent {
   http_status: number | null;
   vendor_code: string | null;
   who: string;
+  uid?: number | null; /* null = the broker itself */
+  user?: string | null;
+  program?: string | null; /* or its unit */
+  to_key?: string | null; /* of a failover: the one that is used now */
+  count?: number; /* how often it happened */
 }
 
 export interface Changed {
   message: string;
   revision?: number;
+  expires_at?: string | null; /* as it was understood */
 }
 
 export interface Imported extends Changed {
