@@ -19,9 +19,10 @@ test('an event appears by itself, with what, why and who', async () => {
   await at.host.useStandIn('live');
   const page = await at.browser.open('#/events');
   await at.host.cli(['move', 'key', 'live', 'c', 'first']);
-  await b.says(newest(page), /live c move key from 3 to 1 user 0/);
+  await b.says(newest(page), /live c move key from 3 to 1 (root|user 0)$/);
   await at.host.fail('live', 'c', 'quota');
-  await b.says(newest(page), /live c normal to exceeded .*HTTP 429 · insufficient_quota a worker/);
+  const row = events(page).getByRole('row').filter({ hasText: 'exceeded' });
+  await b.says(row, /live c normal to exceeded .*HTTP 429 · insufficient_quota reported by .*(root|user 0)/);
   await b.leave(page);
 });
 
@@ -86,5 +87,34 @@ test('a pool’s and a key’s events are one step away', async () => {
   await b.button(page, 'More about this pool').click();
   await page.getByRole('menuitem', { name: 'Events of this pool' }).click();
   await b.says(newest(page), /near b/);
+  await b.leave(page);
+});
+
+/* As the broker tells it; put into what it answers, so that each form of it is there. */
+const FAILOVER = {
+  pool: 'told', key: 'team-1', kind: 'failover', from: null, to: null, class: 'quota', reason: null,
+  http_status: null, vendor_code: null, who: 'report uid=1000 pid=7', uid: 1000, pid: 7,
+};
+const TOLD = [
+  { ...FAILOVER, to_key: 'team-2', user: 'inference', program: 'app-3', count: 1 },
+  { ...FAILOVER, to_key: null, user: 'inference', program: null, count: 12 },
+  { ...FAILOVER, to_key: 'team-2', user: null, program: null, count: 1 },
+  { ...FAILOVER, pool: '', key: null, kind: 'backup', class: null, who: 'uid=0 pid=1', uid: 0, user: 'root' },
+];
+
+test('a failover is told with both keys, why, and who reported it', async () => {
+  const page = await at.browser.open();
+  await page.route('**/api/command', async (route) => {
+    if (!route.request().postData().includes('"events"')) return route.continue();
+    const told = TOLD.map((event, at) => ({ ...event, seq: at + 1, time: '2026-12-01T08:00:07Z' }));
+    return route.fulfill({ json: { events: told } });
+  });
+  await b.go(page, '#/events');
+  const row = (number) => events(page).getByRole('row').nth(number);
+  await b.says(row(4), /told team-1 failover team-1 to team-2 quota reported by app-3 \(inference\)$/);
+  await b.says(row(4), /\d\d:\d\d:07/);
+  await b.says(row(3), /failover team-1 to no key 12 times quota reported by inference$/);
+  await b.says(row(2), /failover team-1 to team-2 quota reported by user 1000$/);
+  await b.says(row(1), /the broker backup root$/);
   await b.leave(page);
 });

@@ -33,9 +33,11 @@ test('who has no pool learns what one is, and adds one', async () => {
 test('the pools’ page has each pool’s vendor, current and next key, numbers and guard', async () => {
   await at.host.makePool('facts', ['a', 'b', 'c', 'd']);
   await at.host.cli(['disable', 'key', 'facts', 'd']);
-  await at.host.cli(['set', 'pool', 'facts', 'guard=off']);
   const page = await at.browser.open();
   const facts = card(page, 'facts');
+  await at.host.cli(['set', 'pool', 'facts', 'guard=30%']);
+  await b.says(facts, /guard 30 %, watching/);
+  await at.host.cli(['set', 'pool', 'facts', 'guard=off']);
   await b.says(facts, /OpenAI/);
   await b.says(facts, /using a, next b, 3 of 4 usable/);
   await b.says(facts, /3 normal/);
@@ -96,6 +98,8 @@ test('pool settings change the pool, and deleting it wants its name', async () =
   await b.field(form, 'Exceeded keys recover').fill('sometimes');
   await b.button(form, 'Save').click();
   await b.sees(form.locator('[name=exceeded_recovery][aria-invalid=true]'));
+  assert.match(await b.field(form, 'Guard').inputValue(), /^\d+%$/);
+  await b.field(form, 'Guard').fill('40%');
   await b.field(form, 'Exceeded keys recover').fill('6h');
   await b.select(form, 'Strategy').selectOption('spread');
   await b.button(form, 'Save').click();
@@ -103,6 +107,7 @@ test('pool settings change the pool, and deleting it wants its name', async () =
   const pool = await at.host.cli(['show', 'pool', 'settings']);
   assert.equal(pool.strategy, 'spread');
   assert.equal(pool.exceeded_recovery, '6h');
+  await b.sees(page.getByText('guard 40 %, watching'));
 
   await b.button(await settings(), 'Delete pool…').click();
   const ask = b.dialog(page, 'Delete pool settings');

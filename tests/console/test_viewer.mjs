@@ -1,8 +1,9 @@
-/* A console that runs as a member of the viewer group: it shows, and what it can't do says why. */
+/* A console that runs as a member of the viewer group: it shows, and what it can't do says why. And
+ * one whose user is in no group. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as b from './browser.mjs';
-import { notRoot } from './host.mjs';
+import { Host, notRoot } from './host.mjs';
 
 const VIEWER = { uid: 65534, gid: 54322 };
 const OPTIONS = { broker: [`--viewer-group=${VIEWER.gid}`], viewer: VIEWER };
@@ -51,11 +52,26 @@ test('a viewer follows what others do, opens the drawer and the events', skip, a
 test('the broker refuses a viewer’s change even if the page sends it', skip, async () => {
   const page = await at.browser.open('#/pool/seen');
   const status = await page.evaluate(async () => {
-    const headers = { 'Content-Type': 'application/json' };
+    const [secret] = Object.values(localStorage);
+    const headers = { 'Content-Type': 'application/json', 'Keybroker-Page-Secret': secret };
     const body = JSON.stringify({ words: ['delete', 'key', 'seen', 'c'] });
     return (await fetch('/api/command', { method: 'POST', headers, body })).status;
   });
   assert.equal(status, 403);
   assert.equal(await at.host.order('seen'), 'a b c');
   await b.leave(page);
+});
+
+test('a console whose user is in no group says what to do, and blames nobody else', skip, async () => {
+  const host = await Host.start({ viewer: { uid: 65534, gid: 65534 } });
+  try {
+    const page = await at.browser.watched(await at.browser.person());
+    await page.goto(host.address());
+    const banner = page.getByRole('alert').filter({ hasText: 'Not connected' });
+    await b.says(banner, /The broker refuses this console: its user \(uid 65534\) is in neither/);
+    await b.sees(page.getByText('The broker does not let this console in.'));
+    await b.leave(page);
+  } finally {
+    await host.stop();
+  }
 });

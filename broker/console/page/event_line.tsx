@@ -3,27 +3,55 @@ import { Ago } from './clock';
 import { Icon } from './icons';
 import { poolAddress } from './route';
 import { StatusMark } from './status';
-import { clockTime, dayOf, exact, parseTime } from './time';
+import { clockTime, dayOf, exact, parseTime, serverNow } from './time';
 import type { BrokerEvent } from './types';
+import { count } from './words';
 
-/* "uid=0 pid=12" and "report uid=0 pid=12" as people say it. */
-export function who(text: string): string {
-  const parts = /^(report )?uid=(\d+) pid=(\d+)$/.exec(text);
-  if (!parts) return text;
-  return parts[1] ? `a worker (user ${parts[2]})` : `user ${parts[2]}`;
+/* Who did it, by name where there is one: "root", "reported by app-3 (inference)". */
+export function who(event: BrokerEvent): string {
+  const [, report, uid] = /^(report )?uid=(\d+) pid=\d+$/.exec(event.who) ?? [];
+  const user = event.user ?? (uid && `user ${uid}`);
+  if (!user) return event.who;
+  if (!report) return user;
+  return event.program ? `reported by ${event.program} (${user})` : `reported by ${user}`;
+}
+
+const Arrow = () => (
+  <>
+    <Icon name="arrow" />
+    <span class="unseen">to</span>
+  </>
+);
+
+function Change({ event }: { event: BrokerEvent }) {
+  if (event.kind === 'failover')
+    return (
+      <>
+        <span class="kind">failover</span>
+        <span class="cut">{event.key ?? 'no key'}</span>
+        <Arrow />
+        <span class="cut">{event.to_key ?? 'no key'}</span>
+      </>
+    );
+  if (event.from && event.to)
+    return (
+      <>
+        <StatusMark status={event.from} />
+        <Arrow />
+        <StatusMark status={event.to} />
+      </>
+    );
+  return <span class="kind">{event.kind}</span>;
 }
 
 export function What({ event }: { event: BrokerEvent }) {
-  if (event.from && event.to)
-    return (
-      <span class="line">
-        <StatusMark status={event.from} />
-        <Icon name="arrow" />
-        <span class="unseen">to</span>
-        <StatusMark status={event.to} />
-      </span>
-    );
-  return <span class="kind">{event.kind}</span>;
+  const often = event.count ?? 1;
+  return (
+    <span class="line">
+      <Change event={event} />
+      {often > 1 && <span class="faint">{count(often)} times</span>}
+    </span>
+  );
 }
 
 export function why(event: BrokerEvent): string {
@@ -42,10 +70,11 @@ export function EventLine({ event, short }: { event: BrokerEvent; short?: boolea
         <span class="line">
           <What event={event} />
           <span class="faint">
-            <Ago time={event.time} />
+            {dayOf(at) !== dayOf(serverNow()) && `${dayOf(at)} `}
+            {clockTime(at)} (<Ago time={event.time} />)
           </span>
         </span>
-        <span class="faint">{[why(event), who(event.who)].filter(Boolean).join(' — ')}</span>
+        <span class="faint">{[why(event), who(event)].filter(Boolean).join(', ')}</span>
       </>
     );
   return (
@@ -57,19 +86,24 @@ export function EventLine({ event, short }: { event: BrokerEvent; short?: boolea
         </time>
       </span>
       <span class="cell where" role="cell">
-        <a class="cut" href={poolAddress(event.pool)}>
-          {event.pool}
-        </a>
+        {event.pool ? (
+          <a class="cut" href={poolAddress(event.pool)}>
+            {event.pool}
+          </a>
+        ) : (
+          <span class="faint">the broker</span>
+        )}
         {event.key && <span class="cut">{event.key}</span>}
       </span>
       <span class="cell what" role="cell">
         <What event={event} />
       </span>
-      <span class="cell reason cut" role="cell" title={why(event)}>
+      <span class="cell reason cut" role="cell" title={[why(event), who(event)].join(', ')}>
         {why(event)}
+        <span class="who-too">{[why(event) && ', ', who(event)].join('')}</span>
       </span>
       <span class="cell who cut" role="cell" title={event.who}>
-        {who(event.who)}
+        {who(event)}
       </span>
     </>
   );

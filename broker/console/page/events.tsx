@@ -18,6 +18,7 @@ import { useWindowed } from './windowed';
 import { count, plural } from './words';
 
 const KINDS = [
+  'failover',
   'status',
   'expired',
   'report',
@@ -31,6 +32,9 @@ const KINDS = [
   'add pool',
   'set pool',
   'delete pool',
+  'export',
+  'backup',
+  'rotate master-key',
 ];
 const AT_TOP_PX = 80;
 const TYPING_MS = 250;

@@ -7,7 +7,7 @@ import { whyNotEdit } from './may';
 import { Menu } from './menu';
 import { eventsAddress } from './route';
 import { StatusCounts } from './status';
-import { GuardBanner, PoolSentence } from './summary';
+import { GuardBanner, GuardWord, PoolSentence } from './summary';
 import { troubleToast } from './toast';
 import type { Key, Pool } from './types';
 import { useVendors } from './vendors';
@@ -83,6 +83,7 @@ export function PoolHead(props: PoolHeadProps) {
         </p>
         <div class="head-facts">
           <StatusCounts pool={pool} />
+          <GuardWord pool={pool} />
           {pool.last_failover && (
             <span class="faint">
               last failover <Ago time={pool.last_failover} />

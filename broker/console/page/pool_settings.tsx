@@ -29,7 +29,7 @@ export function PoolSettings({ pool, onClose, onDone }: PoolSettingsProps) {
     error_recovery: pool.error_recovery,
     base_url: pool.base_url ?? '',
     group: pool.group ?? '',
-    guard: '',
+    guard: pool.guard_share ? `${pool.guard_share}%` : 'off',
   }).current;
   const revision = useRef(pool.revision);
   const [values, setValues] = useState(before);
@@ -87,7 +87,6 @@ export function PoolSettings({ pool, onClose, onDone }: PoolSettingsProps) {
           />
           <TextField
             label="Guard"
-            placeholder={pool.guard === 'off' ? 'off' : 'as it is (on)'}
             hint="on, off, or a share such as 30%: when so many keys seem to fail at once, they are kept for a minute, because it may not be the keys."
             {...text('guard')}
           />

@@ -4,23 +4,16 @@ import { command } from './api';
 import { Button } from './button';
 import { Ago } from './clock';
 import { EmptyState, Trouble } from './empty';
-import { Icon } from './icons';
 import { useMayChange } from './may';
 import { PoolDialog } from './pool_dialog';
 import { vendorTitle } from './pool_head';
 import { useResource } from './resource';
 import { poolAddress } from './route';
 import { StatusCounts } from './status';
-import { PoolSentence } from './summary';
+import { GuardWord, PoolSentence } from './summary';
 import type { Pool, Vendor } from './types';
 import { useVendors } from './vendors';
 import { plural } from './words';
-
-const GUARD_MEANS: Record<Pool['guard'], string> = {
-  off: 'guard off',
-  on: 'guard watching',
-  holding: 'guard holding',
-};
 
 /* Usable of all as a bar: seen at a glance, said in the sentence. */
 function UsableBar({ pool }: { pool: Pool }) {
@@ -49,10 +42,7 @@ function PoolCard({ pool, vendors }: { pool: Pool; vendors: Vendor[] | null }) {
       <UsableBar pool={pool} />
       <StatusCounts pool={pool} />
       <footer>
-        <span class={`guard-word ${pool.guard}`}>
-          <Icon name="shield" />
-          {GUARD_MEANS[pool.guard]}
-        </span>
+        <GuardWord pool={pool} />
         <span class="faint">
           {pool.last_failover ? (
             <>

@@ -4,6 +4,7 @@
  */
 import { Countdown } from './clock';
 import { Icon } from './icons';
+import { clockTime, parseTime } from './time';
 import type { Pool } from './types';
 import { count } from './words';
 
@@ -47,16 +48,38 @@ export function PoolSentence({ pool }: { pool: Pool }) {
   );
 }
 
+/* "guard 50 %", and what it does: watching, or holding and until when. */
+export function GuardWord({ pool }: { pool: Pool }) {
+  const until = parseTime(pool.guard_until);
+  const share = pool.guard_share ? `guard ${pool.guard_share} %` : 'guard';
+  return (
+    <span class={`guard-word ${pool.guard}`} title={GUARD_MEANS[pool.guard]}>
+      <Icon name="shield" />
+      {pool.guard === 'off' && 'guard off'}
+      {pool.guard === 'on' && `${share}, watching`}
+      {pool.guard === 'holding' &&
+        `${share}, holding${until === null ? '' : ` until ${clockTime(until)}`}`}
+    </span>
+  );
+}
+
+const GUARD_MEANS: Record<Pool['guard'], string> = {
+  off: 'Keys are benched whatever share of them seems to fail.',
+  on: 'It holds keys back when more than this share of them seems to fail at once.',
+  holding: 'Keys keep their status while it holds.',
+};
+
 export function GuardBanner({ pool }: { pool: Pool }) {
   if (pool.guard !== 'holding') return null;
+  const until = parseTime(pool.guard_until);
   return (
     <div class="banner guard" role="alert" data-banner="guard">
       <Icon name="shield" />
       <p>
-        <b>The guard is holding.</b> So many keys seemed to fail at once that it may not be the
-        keys: a network, a proxy, the vendor itself. Keys keep their status for about a minute, and
-        workers are told to back off. Look at the vendor’s status page and your way out before you
-        change keys.
+        <b>The guard is holding{until !== null && ` until ${clockTime(until)}`}.</b> So many keys
+        seemed to fail at once that it may not be the keys: a network, a proxy, the vendor itself.
+        Keys keep their status as long as it holds, and workers are told to back off. Look at the
+        vendor’s status page and your way out before you change keys.
       </p>
     </div>
   );
