@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import * as b from './browser.mjs';
 import { BUILD } from './host.mjs';
 
-const WIDTHS = [360, 768, 1920];
+const WIDTHS = [360, 768, 1440, 1920];
 const SCHEMES = ['light', 'dark'];
 const SCREENS = join(BUILD, 'screens');
 mkdirSync(SCREENS, { recursive: true });
@@ -68,7 +68,19 @@ test('a pool of seven keys, one of each status; its dialog, drawer and events', 
   await b.button(page, 'Add key').click();
   await b.sees(b.dialog(page, 'Add key to seven'));
   await lookAt(page, 'dialog');
+  await b.dialog(page, 'Add key to seven').getByLabel('After a while').check();
+  await page.locator('[data-understood]').scrollIntoViewIfNeeded();
+  await lookAt(page, 'dialog-expiry');
+  page.answersDialogs = true; /* what was typed is thrown away */
   await b.button(b.dialog(page, 'Add key to seven'), 'Close').click();
+  await b.button(page, 'Paste many').click();
+  const paste = b.dialog(page, 'Paste keys into seven');
+  await b.field(paste, 'Keys, one per line').fill('team-x sk-1\n# a comment\na b sk-2');
+  await b.button(paste, 'Preview').click();
+  await b.sees(page.locator('[aria-invalid=true]'));
+  await lookAt(page, 'paste');
+  await b.field(paste, 'Keys, one per line').fill('');
+  await b.button(paste, 'Close').click();
   await page.getByRole('link', { name: 'team-b', exact: true }).click();
   await b.sees(b.dialog(page, 'team-b'));
   await lookAt(page, 'drawer');
@@ -84,6 +96,45 @@ test('a pool of seven keys, one of each status; its dialog, drawer and events', 
   await b.sees(page.getByRole('heading', { name: 'Pools' }));
   await lookAt(page, 'pools-2');
   await b.leave(page);
+});
+
+/* What is written in a cell ends within it, and the cell within the table. */
+const runsOver = (page) =>
+  page.evaluate(() =>
+    [...document.querySelectorAll('.table .row > .cell')]
+      .filter((cell) => getComputedStyle(cell).position !== 'absolute') /* of the head, where there is none */
+      .filter((cell) => {
+        const table = cell.closest('.table').getBoundingClientRect().right;
+        return cell.scrollWidth > cell.clientWidth || cell.getBoundingClientRect().right > table;
+      })
+      .map((cell) => `${cell.className}: ${cell.textContent}`),
+  );
+
+test('no cell runs over its neighbour, and every countdown is read whole', async () => {
+  await at.host.makePool('long', ['a', 'b', 'c', 'd']);
+  await at.host.cli(['set', 'pool', 'long', 'guard=off', 'exceeded-recovery=47h', 'error-recovery=300d']);
+  await at.host.useStandIn('long');
+  await at.host.fail('long', 'a', 'quota');
+  await at.host.fail('long', 'b', 'invalid');
+  for (const strategy of ['priority', 'spread']) {
+    await at.host.cli(['set', 'pool', 'long', `strategy=${strategy}`]);
+    const page = await at.browser.open('#/pool/long');
+    await b.says(b.row(page, 'a'), /exceeded .*4[67]:\d\d:\d\d/);
+    for (let width = 360; width <= 1920; width += width < 1100 ? 24 : 120) {
+      await page.setViewportSize({ width, height: 900 });
+      await page.evaluate(() => new Promise(requestAnimationFrame));
+      assert.deepEqual(await runsOver(page), [], `${strategy}, ${width} px`);
+      const cut = await page.evaluate(() =>
+        [...document.querySelectorAll('.rows .countdown')].filter((each) => {
+          const [mine, line] = [each, each.closest('.recovers')].map((one) => one.getBoundingClientRect());
+          return mine.right > line.right + 0.5 || mine.bottom > line.bottom + 0.5 || mine.top < line.top - 0.5;
+        }).length,
+      );
+      assert.equal(cut, 0, `${strategy}, ${width} px: a countdown is cut`);
+    }
+    await lookAt(page, `pool-long-${strategy}`);
+    await b.leave(page);
+  }
 });
 
 test('a pool of 10,000 keys', async () => {
@@ -113,5 +164,15 @@ test('a broker that does not answer', async () => {
   await at.host.broker.end();
   await b.sees(page.getByRole('alert').filter({ hasText: 'Not connected' }));
   await lookAt(page, 'disconnected');
+  await b.leave(page);
+});
+
+test('a console that does not answer', async () => {
+  await at.host.startBroker();
+  const page = await at.browser.open('#/pool/seven');
+  await b.sees(b.row(page, 'spare'));
+  await at.host.console.end();
+  await b.sees(page.getByRole('alert').filter({ hasText: 'The console does not answer' }));
+  await lookAt(page, 'no-console');
   await b.leave(page);
 });

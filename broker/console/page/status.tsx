@@ -35,7 +35,7 @@ export function KeyStatus({ item }: { item: Key }) {
         <StatusMark status={item.status} />
         {item.recovers_at && (
           <span class="recovers">
-            <span class="recovers-words">back in </span>
+            <span>back in</span>
             <Countdown to={item.recovers_at} />
           </span>
         )}
