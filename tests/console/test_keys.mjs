@@ -221,6 +221,7 @@ test('an expiry may be typed as a while, and what it means is said', async () =>
     await b.says(form.locator('[data-understood]'), new RegExp(`${year}.*\\d\\d:\\d\\d:\\d\\d`));
     await b.button(form, 'Save').click();
     await b.sees(form, { state: 'detached' });
+    await b.sees(b.note(page, /^Saved b\. It expires .*\d\d:\d\d:\d\d/));
     const left = Date.parse((await key('while', 'b')).expires_at) - Date.now();
     assert.ok(left > least - 60000 && left < most + 3700 * 1000, `${typed}: ${left}`); /* summer time */
   }
