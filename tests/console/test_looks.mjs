@@ -30,6 +30,29 @@ async function lookAt(page, name) {
   }
 }
 
+/* What is written in a cell ends within it, and the cell within the table. */
+const runsOver = (page) =>
+  page.evaluate(() =>
+    [...document.querySelectorAll('.table [role=row] > .cell')]
+      .filter((cell) => getComputedStyle(cell).position !== 'absolute') /* of the head, where there is none */
+      .filter((cell) => {
+        const table = cell.closest('.table').getBoundingClientRect().right;
+        const runs = getComputedStyle(cell).overflowX === 'visible' && cell.scrollWidth > cell.clientWidth;
+        return runs || cell.getBoundingClientRect().right > table;
+      })
+      .map((cell) => `${cell.className}: ${cell.textContent}`),
+  );
+
+/* The same at every width. */
+async function nothingRunsOver(page, name, andNeither = async () => {}) {
+  for (let width = 360; width <= 1920; width += width < 1100 ? 24 : 120) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.evaluate(() => new Promise(requestAnimationFrame));
+    assert.deepEqual(await runsOver(page), [], `${name}, ${width} px`);
+    await andNeither(`${name}, ${width} px`);
+  }
+}
+
 test('the sign-in page and an empty pools’ page', async () => {
   const stranger = await at.browser.watched(await at.browser.person());
   await stranger.goto(at.host.origin);
@@ -92,23 +115,12 @@ test('a pool of seven keys, one of each status; its dialog, drawer and events', 
   await b.go(page, '#/events');
   await b.sees(page.getByRole('table', { name: 'Events' }));
   await lookAt(page, 'events');
+  await nothingRunsOver(page, 'events');
   await b.go(page, '#/');
   await b.sees(page.getByRole('heading', { name: 'Pools' }));
   await lookAt(page, 'pools-2');
   await b.leave(page);
 });
-
-/* What is written in a cell ends within it, and the cell within the table. */
-const runsOver = (page) =>
-  page.evaluate(() =>
-    [...document.querySelectorAll('.table .row > .cell')]
-      .filter((cell) => getComputedStyle(cell).position !== 'absolute') /* of the head, where there is none */
-      .filter((cell) => {
-        const table = cell.closest('.table').getBoundingClientRect().right;
-        return cell.scrollWidth > cell.clientWidth || cell.getBoundingClientRect().right > table;
-      })
-      .map((cell) => `${cell.className}: ${cell.textContent}`),
-  );
 
 test('no cell runs over its neighbour, and every countdown is read whole', async () => {
   await at.host.makePool('long', ['a', 'b', 'c', 'd']);
@@ -120,18 +132,15 @@ test('no cell runs over its neighbour, and every countdown is read whole', async
     await at.host.cli(['set', 'pool', 'long', `strategy=${strategy}`]);
     const page = await at.browser.open('#/pool/long');
     await b.says(b.row(page, 'a'), /exceeded .*4[67]:\d\d:\d\d/);
-    for (let width = 360; width <= 1920; width += width < 1100 ? 24 : 120) {
-      await page.setViewportSize({ width, height: 900 });
-      await page.evaluate(() => new Promise(requestAnimationFrame));
-      assert.deepEqual(await runsOver(page), [], `${strategy}, ${width} px`);
+    await nothingRunsOver(page, strategy, async (where) => {
       const cut = await page.evaluate(() =>
         [...document.querySelectorAll('.rows .countdown')].filter((each) => {
           const [mine, line] = [each, each.closest('.recovers')].map((one) => one.getBoundingClientRect());
           return mine.right > line.right + 0.5 || mine.bottom > line.bottom + 0.5 || mine.top < line.top - 0.5;
         }).length,
       );
-      assert.equal(cut, 0, `${strategy}, ${width} px: a countdown is cut`);
-    }
+      assert.equal(cut, 0, `${where}: a countdown is cut`);
+    });
     await lookAt(page, `pool-long-${strategy}`);
     await b.leave(page);
   }

@@ -55,7 +55,7 @@ export function What({ event }: { event: BrokerEvent }) {
 }
 
 export function why(event: BrokerEvent): string {
-  const parts = [event.reason ?? event.class];
+  const parts = [event.reason?.trim() || event.class];
   if (event.http_status) parts.push(`HTTP ${event.http_status}`);
   if (event.vendor_code) parts.push(event.vendor_code);
   return parts.filter(Boolean).join(' · ');
@@ -98,9 +98,8 @@ export function EventLine({ event, short }: { event: BrokerEvent; short?: boolea
       <span class="cell what" role="cell">
         <What event={event} />
       </span>
-      <span class="cell reason cut" role="cell" title={[why(event), who(event)].join(', ')}>
+      <span class="cell reason cut" role="cell" title={why(event)}>
         {why(event)}
-        <span class="who-too">{[why(event) && ', ', who(event)].join('')}</span>
       </span>
       <span class="cell who cut" role="cell" title={event.who}>
         {who(event)}
