@@ -62,6 +62,7 @@ struct group *group_free(struct group *group) {
     }
     changeset_deinit(&group->background);
     changeset_deinit(&group->held);
+    map_deinit(&group->events_of_pools);
     free(group->commands);
     free(group->targets);
     free(group);

@@ -20,6 +20,7 @@
 #include "change.h"
 #include "descriptor.h"
 #include "errand.h"
+#include "map.h"
 #include "publication.h"
 #include "store.h"
 
@@ -73,6 +74,7 @@ struct group {
     struct changeset
         background;        /* states and events of reports and recoveries, after the commands */
     struct changeset held; /* result: of these, states of pools that had commands set aside */
+    struct map events_of_pools; /* pool id → how many events it has in background (chronicle.c) */
     struct group_target *targets;
     size_t target_count;
     struct event_query *queries;

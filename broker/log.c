@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,17 +84,4 @@ void log_line(enum log_level level, const char *format, ...) {
     line[end++] = '\n';
     ssize_t ignored = write(STDERR_FILENO, line, end); /* nowhere to say that it failed */
     (void)ignored;
-}
-
-bool log_may(struct log_quota *quota, unsigned in_a_row, int64_t interval_ms, int64_t now_mono,
-             uint64_t *ret_held) {
-    int64_t full = quota->full_mono > now_mono ? quota->full_mono : now_mono;
-    if (full + interval_ms > now_mono + in_a_row * interval_ms) {
-        quota->held++;
-        return false;
-    }
-    quota->full_mono = full + interval_ms;
-    *ret_held = quota->held;
-    quota->held = 0;
-    return true;
 }

@@ -5,9 +5,6 @@
 #ifndef BROKER_LOG_H
 #define BROKER_LOG_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 enum log_level {
     LOG_LEVEL_ERROR = 3,
     LOG_LEVEL_WARNING = 4,
@@ -26,14 +23,5 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
-
-/* A bound on lines that others can cause: so many in a row, then one an interval. */
-struct log_quota {
-    int64_t full_mono; /* when all of it may be used again */
-    uint64_t held;     /* lines not written since the last one */
-};
-/* May one more be written? If so *ret_held says how many were not, and counting begins anew. */
-bool log_may(struct log_quota *quota, unsigned in_a_row, int64_t interval_ms, int64_t now_mono,
-             uint64_t *ret_held);
 
 #endif

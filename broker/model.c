@@ -50,6 +50,7 @@ struct model *model_free(struct model *model) {
     map_deinit(&model->keys);
     heap_deinit(&model->recoveries);
     heap_deinit(&model->expiries);
+    heap_deinit(&model->flaps);
     free(model);
     return NULL;
 }

@@ -14,6 +14,7 @@
  *   key_rules.c     add, set, delete, move and order keys
  *   status_rules.c  how a key's status changes: reports, recoveries, enable and disable
  *   model_groups.c  what keys have in common: accounts, endpoints
+ *   flap_rules.c    which changes of status are told one by one
  *   trouble_rules.c endpoints that fail
  *   guard_rules.c   the mass-failure guard: when it may not be the keys
  *
@@ -32,6 +33,7 @@
 #include "heap.h"
 #include "map.h"
 #include "moment.h"
+#include "quota.h"
 #include "pause.h"
 #include "record.h"
 #include "recovery.h"
@@ -83,8 +85,12 @@ struct model_key {
     struct model_account *account, own_account; /* the latter where it has no label */
     struct model_key *account_next, **account_link;
     struct model_endpoint *endpoint;
-    int64_t touched_mono;    /* when its status word was last moved for a declined report */
-    int64_t permission_mono; /* when a PERMISSION report last made an event */
+    int64_t touched_mono;        /* when its status word was last moved for a declined report */
+    int64_t permission_mono;     /* when a PERMISSION report last made an event */
+    uint32_t permissions_held;   /* such reports since */
+    struct quota told;           /* its changes of status that are events of their own */
+    uint32_t held_from, held_to; /* the last one that was only counted */
+    int64_t warned_wall;         /* that it expires soon; 0 = not yet */
     /* The guard's: when the key failed last in a way that it watches and, while it held, answered
      * well; a failure that it holds back (link NULL = none), who reported it, of which ticket. */
     int64_t failed_mono, worked_mono;
@@ -132,6 +138,7 @@ struct model {
     struct map accounts;    /* hash of vendor and label → first model_account */
     struct heap recoveries; /* by monotonic time */
     struct heap expiries;   /* by wall time */
+    struct heap flaps;      /* by monotonic time: counted changes that are to be told */
     struct model_key *dirty;
     uint32_t guards;            /* pools whose guard holds */
     struct reporting reporting; /* the report that is being judged */
@@ -293,6 +300,17 @@ enum report_fate model_report(struct model *model, const struct cause *cause,
 
 /* The event that a CHANGE_HAPPENED stands for; `cause` as it was then. */
 struct event model_happened_event(const struct cause *cause, const struct change *change);
+
+/* ---- flap_rules.c ---- */
+
+/* A key's status has changed by a report or the clock. 0: the change is counted, its key goes to
+ * and fro; else the event that tells it stands for so many changes. */
+uint32_t model_tell_change(struct model *model, struct model_key *key, uint32_t from, uint32_t to,
+                           struct moment now);
+/* An event for the next key whose counted changes have waited long enough. False: there is none. */
+bool model_counted_changes(struct model *model, struct moment now, struct event *ret_event);
+
+/* ---- the clock (status_rules.c) ---- */
 
 /* Let what is due happen: recoveries, expiries. At most `limit` keys a call; true if more are due.
  * `set` is live. */

@@ -478,5 +478,6 @@ void outlet_close(struct outlet *outlet, bool retire) {
     }
     stop_listening(outlet);
     free(outlet->group);
+    free(outlet->failover_held);
     free(outlet);
 }

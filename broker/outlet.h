@@ -12,7 +12,9 @@
 #include <sys/types.h>
 
 #include "loop.h"
+#include "event.h"
 #include "publication.h"
+#include "quota.h"
 #include "record.h"
 
 struct server;
@@ -49,6 +51,9 @@ struct outlet {
     int64_t retry_mono;
     TAILQ_ENTRY(outlet) in_touched, in_waking, in_due;
     struct report_peers peers; /* its own, in any order */
+    struct quota failovers_told;
+    struct event *failover_held; /* the last one that was only counted; owned */
+    bool exhausted_told;         /* that no key is usable */
 };
 
 /* Adopt or make the pool's directory (0750, `gid`; (gid_t)-1 = the broker's own), board and, unless

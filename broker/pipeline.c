@@ -15,16 +15,16 @@
 #include <string.h>
 
 #include "admin.h"
+#include "chronicle.h"
 #include "log.h"
 #include "memory.h"
 
 enum {
     RETRY_MS = 1000,
-    BULKY_CHANGES = 4096,          /* ~4 MB of changes */
-    TOUCH_MS = 100,                /* how often a declined report may move a key's word */
-    TICK_PIECE = 256,              /* recoveries and expiries a turn */
-    BACKGROUND_MS = 20,            /* between commits that nobody waits for */
-    BACKGROUND_EVENTS_MAX = 10000, /* kept while the disk does not answer; then they are counted */
+    BULKY_CHANGES = 4096, /* ~4 MB of changes */
+    TOUCH_MS = 100,       /* how often a declined report may move a key's word */
+    TICK_PIECE = 256,     /* recoveries and expiries a turn */
+    BACKGROUND_MS = 20,   /* between commits that nobody waits for */
 };
 
 /* ---- boards ---- */
@@ -105,27 +105,6 @@ static void publish_states(struct server *server, const struct changeset *set,
 
 /* ---- reports and recoveries ---- */
 
-/* Keep the events of something that is already true; its states are collected as dirty keys.
- * `cause` is for what a live changeset says. */
-static void keep_events(struct server *server, const struct cause *cause, struct changeset *set) {
-    struct changeset *kept = &server->gathering->background;
-    for (size_t i = 0; i < set->count; i++) {
-        struct change *change = &set->items[i];
-        bool happened =
-            change->kind == CHANGE_HAPPENED && change->happened.from != change->happened.to;
-        if (change->kind != CHANGE_EVENT && !happened)
-            continue;
-        if (kept->count >= BACKGROUND_EVENTS_MAX) {
-            server->events_dropped++;
-        } else if (happened) {
-            struct event event = model_happened_event(cause, change);
-            changeset_event(kept, &event);
-        } else {
-            changeset_move_event(kept, change);
-        }
-    }
-}
-
 /* Let the board say whether the guard holds and whether successes are asked for. True if the guard
  * is news: that has to be announced. */
 static bool show_trouble(struct outlet *outlet, const struct model_pool *pool) {
@@ -175,7 +154,8 @@ static uint64_t publish_live(struct server *server, const struct changeset *set,
 static void settle_live(struct server *server, const struct cause *cause, struct changeset *set,
                         uint64_t generation) {
     model_announced(server->model, set, generation);
-    keep_events(server, cause, set);
+    chronicle_keep(server, cause, set);
+    chronicle_failovers(server, cause, set);
 }
 
 /* An empty live changeset: one is kept, so that the way of a report allocates nothing. */
@@ -236,11 +216,12 @@ void server_report(struct server *server, struct outlet *outlet, const struct ac
 void server_tick(struct server *server) {
     struct changeset *set = begin_live(server);
     struct cause cause = { .now = server->now, .actor = { .kind = ACTOR_BROKER } };
+    chronicle_tick(server);
     model_tick(server->model, server->now, TICK_PIECE, set);
     if (!set->count)
         return;
     show_troubles(server, set);
-    uint64_t generation = publish_live(server, set, true, false);
+    uint64_t generation = publish_live(server, set, true, true);
     settle_live(server, &cause, set, generation);
 }
 
@@ -447,8 +428,8 @@ static void keep_background(struct server *server, struct group *group) {
             model_mark_dirty(server->model, key);
     }
     /* In the order in which they happened. */
-    keep_events(server, NULL, &group->background);
-    keep_events(server, NULL, &later);
+    chronicle_keep(server, NULL, &group->background);
+    chronicle_keep(server, NULL, &later);
     changeset_deinit(&later);
 }
 

@@ -286,12 +286,17 @@ static uint64_t earliest_recovery(struct publication *pub, uint32_t choice) {
     return earliest == INT64_MAX ? UINT64_MAX : (uint64_t)earliest;
 }
 
+static bool is_usable(const struct publication *pub, uint32_t position) {
+    return position < pub->count && pub->usable[position / 64] >> position % 64 & 1;
+}
+
 static void account_for_choice(struct publication *pub, uint32_t choice, struct moment now,
                                bool failover) {
     uint64_t id = choice == KB_BOARD_NO_POSITION ? 0 : pub->order[choice].id;
-    if (id != pub->choice_id && pub->choice_id && failover) {
+    if (id != pub->choice_id && pub->choice_id && failover && !is_usable(pub, pub->choice)) {
         pub->failovers++;
         pub->last_failover_ms = now.wall_ms;
+        pub->moved_from = pub->choice_id;
     }
     if (!id && pub->count && !pub->exhausted_since_mono)
         pub->exhausted_since_mono = now.mono_ms ? now.mono_ms : 1;

@@ -50,6 +50,8 @@ struct publication {
     uint64_t choice_id;
     int64_t last_failover_ms; /* wall; 0 = never: the choice changed because its key's status did */
     uint64_t failovers;
+    uint64_t
+        moved_from; /* the key whose status has just cost it its place; the taker sets it to 0 */
     int64_t exhausted_since_mono; /* 0 = it is not */
     int64_t exhausted_ms;         /* finished spells, summed */
 
@@ -86,7 +88,8 @@ void publication_forget(struct publication *pub, uint32_t slot, uint64_t key_id)
 /* Move the key's status word without changing what it says (a report on it was declined). */
 void publication_touch(struct publication *pub, uint32_t slot, uint64_t key_id);
 
-/* Make everything stored since the last announcement count. `failover`: it came from a report. */
+/* Make everything stored since the last announcement count. `failover`: statuses have
+ * changed by themselves, so a choice that is usable no more makes a failover. */
 void publication_announce(struct publication *pub, uint64_t generation, struct moment now,
                           bool failover);
 /* Wake waiting readers in bounded pieces; true if there are more to wake. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "admin.h"
+#include "chronicle.h"
 #include "log.h"
 #include "notify.h"
 
@@ -88,6 +89,7 @@ static void beat(struct server *server) {
     show_life(server, server->now.mono_ms);
     if (!server->committing) /* a group that is under way has the directories' descriptors */
         check_runtime(server);
+    chronicle_beat(server);
     admin_heartbeat(server->admin);
     int64_t watchdog = notify_watchdog_interval_ms();
     int64_t interval = watchdog > 0 && watchdog < BEAT_MS ? watchdog : BEAT_MS;

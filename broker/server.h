@@ -59,8 +59,10 @@ struct server {
     int64_t background_mono; /* not before: a commit of what nobody waits for */
     int64_t retry_mono;      /* not before: the next try after a failure of the store */
     uint64_t events_dropped;
-    size_t payload_bytes;        /* that admin sessions may fill now */
-    uint64_t descriptors;        /* that the process may have open */
+    struct quota failover_lines, expiry_lines; /* of the log */
+    size_t expiry_cursor;                      /* keys are looked at in turn: which expire soon? */
+    size_t payload_bytes;                      /* that admin sessions may fill now */
+    uint64_t descriptors;                      /* that the process may have open */
     uint64_t pools_most;         /* with so many of these they leave enough for the rest */
     struct roll *rolls;          /* orders that lists are being made of (roll.h) */
     uint32_t report_connections; /* at most, so that descriptors are left for the rest */

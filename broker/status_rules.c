@@ -18,6 +18,7 @@ enum {
     BACKOFF_FIRST_MS = 30 * 1000, /* 30 s, doubling, at most 30 min */
     BACKOFF_MOST_MS = 30 * 60 * 1000,
     BACKOFF_LEVEL_MAX = 16,
+    HINT_LEAST_MS = 1000, /* a shorter one would have keys come and go like a flood of reports */
     HINT_MOST_MS = 24 * 60 * 60 * 1000, /* a vendor's hint is believed for at most a day */
     STEADY_LEAST_MS =
         60 * 1000, /* normal for this long (or the last cooling): back-off starts over */
@@ -194,6 +195,8 @@ static enum report_fate cool(struct model *model, const struct cause *cause, str
     struct key_state *state = &key->state;
     bool hinted = report->hint_ms != KB_NO_HINT && report->hint_ms != 0;
     int64_t hint = report->hint_ms < HINT_MOST_MS ? (int64_t)report->hint_ms : HINT_MOST_MS;
+    if (hint < HINT_LEAST_MS)
+        hint = HINT_LEAST_MS;
     if (state->status == KB_STATUS_COOLING) {
         int64_t longer = hinted ? cause->now.mono_ms + hint - state->deadline_mono : 0;
         if (longer <= 0)
@@ -339,10 +342,14 @@ static enum report_fate report_success(struct model *model, const struct cause *
 
 static enum report_fate report_permission(const struct cause *cause, struct model_key *key,
                                           const struct report *report, struct changeset *set) {
-    if (cause->now.mono_ms - key->permission_mono < PERMISSION_EVENT_MS)
+    if (cause->now.mono_ms - key->permission_mono < PERMISSION_EVENT_MS) {
+        key->permissions_held += report->count;
         return FATE_NOTED;
+    }
     key->permission_mono = cause->now.mono_ms;
     struct event event = model_event(cause, EVENT_REPORT, key->pool, key);
+    event.count = key->permissions_held + 1;
+    key->permissions_held = 0;
     event.outcome = report->outcome;
     event.http_status = report->http_status;
     model_copy_text(event.vendor_code, sizeof event.vendor_code, report->vendor_code);
@@ -440,8 +447,10 @@ int64_t model_next_tick(const struct model *model, struct moment now) {
     if (expiry != INT64_MAX)
         expiry = expiry - now.wall_ms + now.mono_ms;
     int64_t guard = model_next_guard(model);
+    int64_t flap = heap_first(&model->flaps);
     int64_t next = recovery < expiry ? recovery : expiry;
-    return next < guard ? next : guard;
+    next = next < guard ? next : guard;
+    return next < flap ? next : flap;
 }
 
 void model_clock_stepped(struct model *model, struct moment now) {

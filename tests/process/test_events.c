@@ -129,3 +129,146 @@ TEST_BOTH_LOOPS(events, a_backup_and_another_master_key_are_recorded_before_the_
             strcmp(json_text(json_array_get(answer_at(all, "events"), i), "kind"), "backup") == 0;
     cr_expect_eq(backups, 1, "what was refused made none");
 }
+
+/* ---- failovers ---- */
+
+static const json_t *failover(struct peer *peer, const char *pool) {
+    peer_must(peer, "set pool %s exceeded-recovery=never", pool); /* events are stored before */
+    return newest(peer, scene_text("pool=%s", pool), "failover");
+}
+
+TEST_BOTH_LOOPS(events, a_failover_says_from_which_key_to_which_why_and_by_whom) {
+    struct peer *peer = peer_start(b, 3);
+    struct peer *watcher = peer_open(b);
+    peer_send(watcher, "json watch pool=main");
+    cr_assert_str_eq(peer_read_line(watcher), "OK");
+    kb_reader *reader = worker_open(b, "main");
+    kb_http_response answer = KB_HTTP_RESPONSE_INIT;
+    answer.status = 429;
+    answer.body = "{\"error\":{\"code\":\"insufficient_quota\"}}";
+    answer.body_len = strlen(answer.body);
+    kb_report_http(reader, kb_current(reader)->ticket, &answer, NULL);
+    const char *line;
+    do
+        line = peer_read_line(watcher);
+    while (line && !strstr(line, "\"failover\""));
+    cr_assert_not_null(line);
+    EVENTUALLY(strcmp(answer_string(peer_must(peer, "json show pool main"), "current"), "key2") ==
+               0);
+    const json_t *event = failover(peer, "main");
+    cr_assert_not_null(event);
+    cr_expect_str_eq(json_text(event, "key"), "key1");
+    cr_expect_str_eq(json_text(event, "to_key"), "key2");
+    cr_expect_str_eq(json_text(event, "class"), "quota");
+    cr_expect_str_eq(json_text(event, "vendor_code"), "insufficient_quota");
+    cr_expect_eq(json_integer_value(json_at(event, "http_status")), 429);
+    cr_expect_eq(json_integer_value(json_at(event, "pid")), (long long)getpid());
+    cr_expect_eq(json_integer_value(json_at(event, "count")), 1);
+    EVENTUALLY(broker_log_has(b, "pool main: key1 → key2, quota (429 insufficient_quota), "
+                                 "reported by "));
+    struct program *shown = command_run(b, NULL, "show", "events", NULL);
+    cr_expect_not_null(strstr(shown->out, "failover → key2"), "%s", shown->out);
+    kb_close(reader);
+}
+
+TEST_BOTH_LOOPS(events, a_failover_to_no_key_is_one_too_and_the_log_warns) {
+    struct peer *peer = peer_start(b, 1);
+    kb_reader *reader = worker_open(b, "main");
+    kb_report(reader, kb_current(reader)->ticket, KB_QUOTA, KB_NO_HINT);
+    EVENTUALLY(strcmp(peer_key_status(peer, "main", "key1"), "exceeded") == 0);
+    const json_t *event = failover(peer, "main");
+    cr_assert_not_null(event);
+    cr_expect_str_eq(json_text(event, "key"), "key1");
+    cr_expect(json_is_null(json_at(event, "to_key")));
+    EVENTUALLY(broker_log_has(b, "warning: pool main: no key is usable"));
+    peer_must(peer, "enable key main key1");
+    EVENTUALLY(broker_log_has(b, "pool main: there is a usable key again"));
+    kb_close(reader);
+}
+
+TEST_BOTH_LOOPS(events, what_an_operator_does_and_a_recovery_is_no_failover) {
+    struct peer *peer = peer_start(b, 2);
+    kb_reader *reader = worker_open(b, "main");
+    peer_must(peer, "disable key main key1");
+    peer_must(peer, "enable key main key1");
+    peer_must(peer, "move key main key2 first");
+    peer_must(peer, "move key main key1 first");
+    cr_expect_null(failover(peer, "main"));
+    cr_assert_str_eq(worker_current(reader), "key1");
+    kb_report(reader, kb_current(reader)->ticket, KB_RATE, 1); /* a second */
+    EVENTUALLY(strcmp(peer_key_status(peer, "main", "key1"), "cooling") == 0);
+    EVENTUALLY(strcmp(peer_key_status(peer, "main", "key1"), "normal") == 0);
+    const json_t *event = failover(peer, "main");
+    cr_assert_not_null(event);
+    cr_expect_str_eq(json_text(event, "to_key"), "key2");
+    cr_expect_eq(answer_number(peer_must(peer, "json show pool main"), "failovers"), 1);
+    kb_close(reader);
+}
+
+TEST_BOTH_LOOPS(events, a_key_that_expires_in_use_makes_a_failover_by_the_broker) {
+    struct peer *peer = peer_start(b, 2);
+    peer_must(peer, "set key main key1 expires=+1s");
+    EVENTUALLY(strcmp(peer_key_status(peer, "main", "key1"), "expired") == 0);
+    EVENTUALLY(failover(peer, "main") != NULL);
+    const json_t *event = failover(peer, "main");
+    cr_expect_str_eq(json_text(event, "to_key"), "key2");
+    cr_expect_str_eq(json_text(event, "who"), "broker");
+    cr_expect_str_eq(json_text(event, "reason"), "its time passed");
+}
+
+/* ---- storms ---- */
+
+enum { STORM_REPORTS = 200000, STORM_KEYS = 200 };
+
+struct storm {
+    const struct broker *broker;
+};
+
+/* Says of every key, over and over, that it should cool for a millisecond. */
+static int storm(void *argument) {
+    const struct storm *storm = argument;
+    kb_reader *reader = worker_open(storm->broker, "storm");
+    kb_ticket tickets[STORM_KEYS];
+    for (unsigned i = 0; i < STORM_REPORTS; i++) {
+        const kb_key *key = kb_current(reader);
+        if (key)
+            tickets[i % STORM_KEYS] = key->ticket;
+        if (key || i >= STORM_KEYS)
+            kb_report(reader, tickets[i % STORM_KEYS], KB_RATE, 1);
+    }
+    kb_close(reader);
+    return 0;
+}
+
+/* F6: it was over in two seconds, and all 100,000 events that were kept were the storm's. */
+TEST_BOTH_LOOPS(events, a_workers_storm_leaves_what_operators_and_other_pools_did) {
+    broker_start(b, "--keep-events=2000", NULL);
+    struct peer *peer = peer_open(b);
+    peer_make_pool(peer, "main", "openai", 20);
+    peer_make_large_pool(peer, "storm", "s", STORM_KEYS);
+    peer_must(peer, "set pool main guard=off");
+    peer_must(peer, "set key main key20 note=mine");
+    kb_reader *reader = worker_open(b, "main");
+    for (unsigned i = 0; i < 15; i++) {
+        kb_report(reader, kb_current(reader)->ticket, KB_QUOTA, KB_NO_HINT);
+        EVENTUALLY(worker_current(reader)[0]);
+    }
+    struct storm shared = { .broker = b };
+    cr_assert_eq(worker_wait(worker_fork(storm, &shared)), 0);
+    peer_must(peer, "set pool main guard=on");
+    struct answer *all = peer_must(peer, "json show events limit=10000");
+    unsigned benched = 0, mine = 0, storms = 0;
+    const json_t *events = answer_at(all, "events");
+    for (size_t i = 0; i < json_array_size(events); i++) {
+        const json_t *event = json_array_get(events, i);
+        bool main = strcmp(json_text(event, "pool"), "main") == 0;
+        benched += main && strcmp(json_text(event, "to"), "exceeded") == 0;
+        mine += main && strcmp(json_text(event, "key"), "key20") == 0 &&
+                strcmp(json_text(event, "kind"), "set key") == 0;
+        storms += !main && strncmp(json_text(event, "who"), "uid=", 4) != 0;
+    }
+    cr_expect_eq(benched, 15);
+    cr_expect_eq(mine, 1);
+    cr_expect_lt(storms, 1500);
+    kb_close(reader);
+}

@@ -90,3 +90,34 @@ TEST_BOTH_LOOPS(log, any_other_reader_gets_the_time) {
     cr_expect_null(strstr(log, "<6>"));
     free(log);
 }
+
+TEST_BOTH_LOOPS(log, warns_of_keys_that_expire_within_a_week_once_and_after_a_start) {
+    struct peer *peer = peer_start(b, 4);
+    peer_must(peer, "set key main key2 expires=+3d");
+    peer_must(peer, "set key main key3 expires=+30d");
+    peer_must(peer, "set key main key4 expires=+5h");
+    EVENTUALLY(broker_log_has(b, "warning: pool main: key key2 expires in 2 d, at "));
+    EVENTUALLY(broker_log_has(b, "warning: pool main: key key4 expires in 4 h, at "));
+    cr_expect_not(broker_log_has(b, "key key3 expires"));
+    peer_must(peer, "set key main key2 note=x");
+    scene_sleep_ms(1200); /* it looks once a second */
+    char *log = broker_log(b), *first = strstr(log, "key key2 expires");
+    cr_expect_null(strstr(first + 1, "key key2 expires"), "once a day is enough:\n%s", log);
+    free(log);
+    broker_restart(b);
+    EVENTUALLY((log = broker_log(b), first = strstr(log, "key key2 expires"),
+                first = strstr(first + 1, "key key2 expires"), free(log), first != NULL));
+}
+
+TEST_BOTH_LOOPS(log, a_guard_that_comes_on_is_a_warning) {
+    struct peer *peer = peer_start(b, 4);
+    peer_must(peer, "set pool main guard=on");
+    kb_reader *reader = worker_open(b, "main");
+    for (unsigned i = 0; i < 4; i++) {
+        const kb_key *key = kb_current(reader);
+        if (key)
+            kb_report(reader, key->ticket, KB_INVALID, KB_NO_HINT);
+    }
+    EVENTUALLY(broker_log_has(b, "warning: pool main: guard on"));
+    kb_close(reader);
+}

@@ -548,9 +548,12 @@ Test(model_backoff, a_hint_is_believed_for_at_most_a_day) {
     cr_assert_eq(key->state.deadline_mono - f.cause.now.mono_ms, 86400000);
 }
 
-Test(model_backoff, the_shortest_hint_is_honoured) {
+Test(model_backoff, a_hint_below_a_second_cools_for_a_second) {
     fixture_report(&f, key, KB_RATE, 1);
-    cr_assert_eq(key->state.deadline_mono, f.cause.now.mono_ms + 1);
+    cr_assert_eq(key->state.deadline_mono, f.cause.now.mono_ms + 1000);
+    cr_assert_eq(fixture_report(&f, key, KB_RATE, 999), FATE_UNCHANGED);
+    fixture_pass_and_tick(&f, 999);
+    cr_assert_eq(status(key), KB_STATUS_COOLING);
     fixture_pass_and_tick(&f, 1);
     cr_assert_eq(status(key), KB_STATUS_NORMAL);
 }
