@@ -66,9 +66,12 @@ static bool has_worked(const struct model_key *key) {
     return key->worked_mono >= key->pool->trouble.guard_since_mono;
 }
 
-/* Have all keys failed that are left, of the pool or of an endpoint that has several? */
+/* Have all keys failed that are left, of the pool or of an endpoint that has several? Not if one of
+ * the endpoint's works, and cools at the moment. */
 static bool is_all_held(const struct model_key *key) {
     const struct model_endpoint *endpoint = key->endpoint;
+    if (endpoint->worked_mono >= key->pool->trouble.guard_since_mono)
+        return false;
     return (endpoint->keys > 1 && endpoint->held == endpoint->normal) ||
            key->pool->trouble.held_count == key->pool->counts[KB_STATUS_NORMAL];
 }
@@ -78,7 +81,7 @@ static void hold(const struct model *model, const struct cause *cause, struct mo
                  kb_outcome outcome) {
     struct model_pool *pool = key->pool;
     struct trouble *trouble = &pool->trouble;
-    bool news = !has_failed(key) || has_worked(key);
+    bool news = !has_failed(key) || (outcome == KB_INVALID && has_worked(key));
     if (outcome == KB_INVALID)
         remember(model, cause, key);
     trouble->reporter = cause->actor;
@@ -227,7 +230,7 @@ bool model_guard_answered(struct model *model, const struct cause *cause, struct
     struct trouble *trouble = &pool->trouble;
     if (!model_guard_is_on(pool) || report->generation <= trouble->generation)
         return false;
-    key->worked_mono = cause->now.mono_ms;
+    key->worked_mono = key->endpoint->worked_mono = cause->now.mono_ms;
     model_guard_forget(key);
     if (has_failed(key))
         return false;

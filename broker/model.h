@@ -66,8 +66,9 @@ struct model_account {
 struct model_endpoint {
     uint64_t hash; /* of the URL */
     uint32_t keys;
-    uint32_t normal; /* as an account's */
-    uint32_t held;   /* by the guard */
+    uint32_t normal;     /* as an account's */
+    uint32_t held;       /* by the guard */
+    int64_t worked_mono; /* when one of them answered well while the guard held; TROUBLE_NEVER */
 };
 
 struct model_key {

@@ -100,7 +100,7 @@ static void link_endpoint(struct model_key *key) {
     struct model_endpoint *endpoint = map_get(&key->pool->endpoints, hash);
     if (!endpoint) {
         endpoint = mem_alloc(sizeof *endpoint);
-        *endpoint = (struct model_endpoint){ .hash = hash };
+        *endpoint = (struct model_endpoint){ .hash = hash, .worked_mono = TROUBLE_NEVER };
         map_set(&key->pool->endpoints, hash, endpoint);
     }
     endpoint->keys++;

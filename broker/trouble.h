@@ -24,10 +24,9 @@
  *   - both were reported by the same process: else one that is broken, or blocked, would be
  *     believed because of others that are not.
  * A key that answers is let go, whoever reports it: it works. If nobody proves anything, the guard
- * ends 60 s after the last time that a key failed for the first time, or one failed that works for
- * somebody, or one failed when no other was left, or none of its endpoint: as long as all of them
- * fail it holds. Then what
- * was held is forgotten.
+ * ends 60 s after the last time that a key failed for the first time, or one was refused that works
+ * for somebody, or one failed when no other was left, or none of its endpoint: as long as all of
+ * them fail it holds. Then what was held is forgotten.
  */
 #ifndef BROKER_TROUBLE_H
 #define BROKER_TROUBLE_H

@@ -130,6 +130,22 @@ Test(guard_proof, workers_that_tell_of_failures_only_are_not_held_for_ever) {
     cr_assert_eq(invalid(1), FATE_APPLIED);
 }
 
+Test(guard_proof, a_good_key_that_is_often_rate_limited_does_not_keep_the_guard_on) {
+    make_pool(3);
+    invalid(0);
+    invalid(1);
+    fixture_report(&f, keys[2], KB_RATE, KB_NO_HINT);
+    for (int second = 0; second < 60; second += 6) {
+        cr_assert_eq(invalid(1), FATE_GUARDED, "second %d", second);
+        fixture_pass_and_tick(&f, 5000);
+        cr_assert_eq(good(2), FATE_UNCHANGED, "it has failed itself");
+        fixture_report(&f, keys[2], KB_RATE, KB_NO_HINT);
+        fixture_pass_and_tick(&f, 1000);
+    }
+    fixture_pass_and_tick(&f, 5000);
+    cr_assert_not(model_guard_is_on(pool));
+}
+
 Test(guard_proof, what_is_held_of_very_many_takes_effect_in_pieces) {
     make_pool(KEYS_MAX);
     for (int i = 0; i < KEYS_MAX - 1; i++)
