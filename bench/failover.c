@@ -16,7 +16,7 @@
 #include "waiters.h"
 
 enum { PLAIN_KEYS = 4000, IDLE_MAX = 1000, ROUNDS = 10, QUICK_ROUNDS = 3, QUICK_FAILOVERS = 800 };
-enum busy { NOTHING, IMPORTING, PUBLISHING };
+enum busy { NOTHING, IMPORTING, PUBLISHING, VIEWING };
 
 struct scenario {
     const char *id, *what;
@@ -90,6 +90,12 @@ static const struct scenario BUSY[] = {
       .what = "while 65,536 keys are published",
       .loop = "io_uring",
       .busy = PUBLISHING,
+      .pause_us = 4000,
+      .failovers = 120 },
+    { .id = "viewers",
+      .what = "under a viewer's worst, 65,536 keys",
+      .loop = "io_uring",
+      .busy = VIEWING,
       .pause_us = 4000,
       .failovers = 120 },
     { .id = "waiters",
@@ -166,6 +172,8 @@ static struct load *load_of(const struct scenario *scenario, struct rig *rig) {
         return load_importing_new(rig);
     case PUBLISHING:
         return load_publishing_new(rig);
+    case VIEWING:
+        return load_viewing_new(rig);
     case NOTHING:
     default:
         return NULL;

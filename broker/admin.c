@@ -27,6 +27,9 @@ enum {
     SESSIONS_OF_ONE = SESSIONS_MAX / 4,     /* of one user other than root and the broker's own */
     GROUPS_MAX = 65536,
     TURN_NS = 50 * 1000, /* of a turn of the event loop, for all sessions together */
+    SHARE = 4,           /* one in so many: of a processor, for those who look */
+    BURST_NS = 20 * 1000 * 1000,
+    DEBT_NS = TURN_NS,
     FINISH_NS = 100 * 1000 * 1000,
     ASKED_MAX = 8, /* pages of events that the store reads at once */
 };
@@ -42,7 +45,8 @@ struct admin {
     struct session *sessions;
     unsigned count;
     unsigned watchers;
-    struct rota rota; /* sessions with work */
+    struct rota changing, looking;  /* sessions with work */
+    int64_t credit_ns, credited_ns; /* how long lookers may work, and when that was reckoned last */
     struct bulletin bulletin;
     struct event_query *questions, **last_question; /* not asked yet */
     unsigned asked;                                 /* and not answered yet */
@@ -99,7 +103,7 @@ static bool has_room(const struct admin *admin, const struct actor *actor,
         return false;
     if (is_root_or_own(actor->uid))
         return true;
-    return rota_places_of(&admin->rota, actor->uid) < SESSIONS_OF_ONE;
+    return rota_places_of(&admin->looking, actor->uid) < SESSIONS_OF_ONE;
 }
 
 static void turn_away(struct admin *admin, int fd, const char *line) {
@@ -127,10 +131,13 @@ static void accept_session(struct loop_source *source, int fd) {
         turn_away(admin, fd, "ERR 503 too many admin sessions are open\n\n");
         return;
     }
-    if (!session_new(admin, admin->server, fd, &actor, level)) {
+    struct session *session = session_new(admin, admin->server, fd, &actor, level);
+    if (!session) {
         close(fd);
         return;
     }
+    rota_join(&admin->changing, &session->changing, actor.uid, session);
+    rota_join(&admin->looking, &session->looking, actor.uid, session);
     admin->count++;
     admin->server->metrics.admin_connections++;
 }
@@ -192,7 +199,8 @@ int admin_open(struct admin **ret_admin, struct server *server) {
     struct admin *admin = mem_alloc(sizeof *admin);
     admin->server = server;
     admin->last_question = &admin->questions;
-    rota_init(&admin->rota);
+    rota_init(&admin->changing);
+    rota_init(&admin->looking);
     bulletin_init(&admin->bulletin, server->last_event);
     int error = find_group("admin-group", server->options.admin_group, &admin->admin_gid);
     if (!error)
@@ -220,7 +228,8 @@ struct admin *admin_close(struct admin *admin) {
         event_query_free(query);
     }
     bulletin_deinit(&admin->bulletin);
-    rota_deinit(&admin->rota);
+    rota_deinit(&admin->changing);
+    rota_deinit(&admin->looking);
     free(admin);
     return NULL;
 }
@@ -237,8 +246,11 @@ struct session **admin_sessions(struct admin *admin) {
     return &admin->sessions;
 }
 
-struct rota *admin_rota(struct admin *admin) {
-    return &admin->rota;
+void admin_wake(struct admin *admin, struct session *session, bool looks) {
+    if (looks)
+        rota_wait(&admin->looking, &session->looking);
+    else
+        rota_wait(&admin->changing, &session->changing);
 }
 
 struct bulletin *admin_bulletin(struct admin *admin) {
@@ -249,8 +261,10 @@ void admin_begin_watch(struct admin *admin) {
     admin->watchers++;
 }
 
-void admin_session_closed(struct admin *admin, bool watched) {
-    admin->watchers -= watched;
+void admin_session_closed(struct admin *admin, struct session *session) {
+    rota_leave(&admin->changing, &session->changing);
+    rota_leave(&admin->looking, &session->looking);
+    admin->watchers -= session->watch.on;
     admin->count--;
     admin->server->metrics.admin_connections--;
 }
@@ -275,23 +289,49 @@ void admin_heartbeat(struct admin *admin) {
     }
 }
 
-bool admin_work(struct admin *admin) {
+/* For so long, and a step more at most. The moment at which it ended. */
+static int64_t work(struct rota *rota, int64_t begun_ns, int64_t turn_ns) {
+    int64_t until_ns = begun_ns + turn_ns, now_ns = begun_ns;
+    for (struct session *session; now_ns < until_ns && (session = rota_next(rota));) {
+        if (session_work(session, (uint64_t)until_ns))
+            session_wake(session);
+        now_ns = (int64_t)moment_mono_ns();
+    }
+    return now_ns;
+}
+
+/* Credit grows while time passes and is spent by work; one long step makes no long rest. */
+static void look(struct admin *admin, int64_t now_ns) {
+    admin->credit_ns += (now_ns - admin->credited_ns) / SHARE;
+    admin->credited_ns = now_ns;
+    if (admin->credit_ns > BURST_NS)
+        admin->credit_ns = BURST_NS;
+    if (admin->credit_ns > 0)
+        admin->credit_ns -= work(&admin->looking, now_ns, TURN_NS) - now_ns;
+    if (admin->credit_ns < -DEBT_NS)
+        admin->credit_ns = -DEBT_NS;
+}
+
+int64_t admin_work(struct admin *admin) {
     if (bulletin_read(&admin->bulletin))
         wake_watchers(admin);
-    uint64_t until_ns = moment_mono_ns() + TURN_NS;
-    for (struct session *session; (session = rota_next(&admin->rota));) {
-        if (session_work(session, until_ns))
-            session_wake(session);
-        if (moment_mono_ns() >= until_ns)
-            break;
-    }
-    return rota_has_work(&admin->rota);
+    int64_t now_ns = (int64_t)moment_mono_ns();
+    if (rota_has_work(&admin->changing))
+        now_ns = work(&admin->changing, now_ns, TURN_NS);
+    if (rota_has_work(&admin->looking))
+        look(admin, now_ns);
+    if (rota_has_work(&admin->changing))
+        return 0;
+    if (!rota_has_work(&admin->looking))
+        return INT64_MAX;
+    return admin->credit_ns > 0 ? 0 : admin->credited_ns + (1 - admin->credit_ns) * SHARE;
 }
 
 void admin_finish(struct admin *admin) {
-    uint64_t until_ns = moment_mono_ns() + FINISH_NS;
-    while (admin_work(admin) && moment_mono_ns() < until_ns)
-        ;
+    if (bulletin_read(&admin->bulletin))
+        wake_watchers(admin);
+    work(&admin->changing, (int64_t)moment_mono_ns(), FINISH_NS);
+    work(&admin->looking, (int64_t)moment_mono_ns(), FINISH_NS);
 }
 
 static void settle(struct reply *reply) {

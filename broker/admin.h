@@ -15,7 +15,6 @@ struct admin;
 struct bulletin;
 struct errand;
 struct event_query;
-struct rota;
 struct server;
 struct session;
 
@@ -30,9 +29,11 @@ void admin_check(struct admin *admin);
 void admin_event(struct admin *admin, const struct event *event);
 void admin_heartbeat(struct admin *admin);
 /* Go on with what sessions ask for: some tens of microseconds a turn for all of them, however many
- * they are and whatever they ask for, so that reports are heard between. Users take turns. True if
- * there is more to do. */
-bool admin_work(struct admin *admin);
+ * they are and whatever they ask for, so that reports are heard between; users take turns. Who only
+ * looks has, after a burst, no more than a share of a processor: a thread that works all the time
+ * has to wait for one where others want it too, and reports would wait with it. The moment
+ * (monotonic) at which there is more to do; INT64_MAX = nothing is. */
+int64_t admin_work(struct admin *admin);
 /* The broker ends: send what is ready, as far as peers take it. */
 void admin_finish(struct admin *admin);
 
@@ -49,8 +50,9 @@ void admin_errand(struct server *server, struct errand *errand);
 /* ---- for sessions ---- */
 
 struct session **admin_sessions(struct admin *admin); /* head of the list of open ones */
-void admin_session_closed(struct admin *admin, bool watched);
-struct rota *admin_rota(struct admin *admin);
+void admin_session_closed(struct admin *admin, struct session *session);
+/* There is something to do for the session; `looks`: nothing but looking. */
+void admin_wake(struct admin *admin, struct session *session, bool looks);
 struct bulletin *admin_bulletin(struct admin *admin);
 void admin_begin_watch(struct admin *admin);
 /* Ask the store for events; the query, whose owner is a reply, comes back by admin_events. */

@@ -184,22 +184,26 @@ static void settle_all(struct loop *loop) {
         settle(loop, source);
 }
 
-static int64_t turn_until_ns(const struct loop *loop, int64_t until_ms) {
+static int64_t turn_until_ns(const struct loop *loop, int64_t until_ns) {
     if (loop->work.first)
         return 0;
-    int64_t until_ns;
-    if (__builtin_mul_overflow(until_ms, 1000000, &until_ns))
-        until_ns = until_ms < 0 ? 0 : LOOP_NO_TIMEOUT;
     if (loop->held.first && loop->held_until_ns < until_ns)
         until_ns = loop->held_until_ns;
     return until_ns;
 }
 
 int loop_turn(struct loop *loop, int64_t until_ms) {
+    int64_t until_ns;
+    if (__builtin_mul_overflow(until_ms, 1000000, &until_ns))
+        until_ns = until_ms < 0 ? 0 : LOOP_NO_TIMEOUT;
+    return loop_turn_until(loop, until_ns);
+}
+
+int loop_turn_until(struct loop *loop, int64_t until_ns) {
     assert(!loop->turning);
     loop->turning = true;
     loop->stats.turns++;
-    int r = loop->operations->turn(loop, turn_until_ns(loop, until_ms), (int64_t)moment_mono_ns());
+    int r = loop->operations->turn(loop, turn_until_ns(loop, until_ns), (int64_t)moment_mono_ns());
     if (r == 0) {
         release_held(loop);
         settle_all(loop);

@@ -97,6 +97,7 @@ void loop_close(struct loop *loop, struct loop_source *source);
  * moment only looks), then run the callbacks of all that is ready. 0, or -errno when the loop
  * itself is broken. A signal may end the sleep early, without an error. */
 int loop_turn(struct loop *loop, int64_t until_ms);
+int loop_turn_until(struct loop *loop, int64_t until_ns); /* the same, in nanoseconds */
 
 /* For what takes long, in a callback or between two turns: run on_data of the packets
  * (LOOP_PACKETS) that have come meanwhile, and nothing else; everything else stays for the next

@@ -140,9 +140,11 @@ static int64_t next_deadline(const struct server *server, bool busy) {
 int server_run(struct server *server) {
     bool busy = false;
     server->model->pause = (struct pause){ server_pause, server };
+    int64_t work_ns = INT64_MAX; /* when sessions have their turn again */
     while (!server->stopping) {
         server->now = moment_now();
-        int error = loop_turn(server->loop, next_deadline(server, busy));
+        int64_t until_ns = next_deadline(server, busy) * 1000000;
+        int error = loop_turn_until(server->loop, work_ns < until_ns ? work_ns : until_ns);
         if (error) {
             log_error("the event loop failed: %s", strerror(-error));
             return error;
@@ -155,7 +157,7 @@ int server_run(struct server *server) {
         if (server->now.mono_ms >= server->next_beat_mono)
             beat(server);
         busy = wake_readers(server); /* before the store is given work: they have waited longer */
-        busy |= admin_work(server->admin);
+        work_ns = admin_work(server->admin);
         server_flush(server);
     }
     server->model->pause = (struct pause){ 0 };

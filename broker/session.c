@@ -300,8 +300,10 @@ static void session_data(struct loop_source *source, const void *data, size_t le
 /* ---- its turn ---- */
 
 void session_wake(struct session *session) {
+    bool looks = session->level < LEVEL_CHANGE || session->watch.on ||
+                 (session->first && session->first->alone);
     if (!session->closed)
-        rota_wait(admin_rota(session->admin), &session->place);
+        admin_wake(session->admin, session, looks);
 }
 
 static bool step(struct session *session) {
@@ -377,7 +379,6 @@ struct session *session_new(struct admin *admin, struct server *server, int fd,
         free(session);
         return NULL;
     }
-    rota_join(admin_rota(admin), &session->place, actor->uid, session);
     struct session **head = admin_sessions(admin);
     session->next = *head;
     session->link = head;
@@ -407,7 +408,6 @@ void session_drop(struct session *session, const char *why) {
     *session->link = session->next;
     if (session->next)
         session->next->link = session->link;
-    rota_leave(admin_rota(session->admin), &session->place);
-    admin_session_closed(session->admin, session->watch.on);
+    admin_session_closed(session->admin, session);
     loop_close(session->server->loop, &session->source);
 }

@@ -76,7 +76,7 @@ struct watch {
 struct session {
     struct loop_source source;
     struct session *next, **link;
-    struct rota_place place;
+    struct rota_place changing, looking; /* admin.c's */
     struct admin *admin;
     struct server *server;
     struct actor actor;

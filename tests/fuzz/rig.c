@@ -47,8 +47,9 @@ struct moment moment_at(uint64_t mono_ns) {
     return rig.now;
 }
 
+/* Only differences of it matter, and nothing takes time here. */
 uint64_t moment_mono_ns(void) {
-    return (uint64_t)rig.now.mono_ms * 1000000;
+    return (uint64_t)FIXTURE_MONO_MS * 1000000;
 }
 
 uint64_t server_next_generation(struct server *server) {
@@ -126,7 +127,7 @@ static bool serve_one(void) {
             return true;
         }
     }
-    return admin_work(the_admin);
+    return admin_work(the_admin) == 0;
 }
 
 /* ---- consistency ---- */
@@ -504,5 +505,6 @@ void rig_end(void) {
     server->gathering = group_free(server->gathering);
     map_deinit(&server->outlets);
     map_deinit(&server->report_users);
+    names_deinit(&server->names);
     changeset_deinit(&server->happening);
 }

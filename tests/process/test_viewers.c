@@ -109,7 +109,7 @@ TEST_BOTH_LOOPS(viewers, others_commands_are_answered_between_a_viewers) {
     for (unsigned i = 0; i < COMMANDS; i++)
         peer_must(admin, "show info");
     double others = worker_metric(admin, "keybroker_commands_total") - before - COMMANDS - 1;
-    cr_assert_lt(others, CONNECTIONS * AHEAD / 2, "%.0f of the viewers' came first", others);
+    cr_assert_lt(others, 0.5 * CONNECTIONS * AHEAD, "%.0f of the viewers' came first", others);
 }
 
 /* ---- memory ---- */
