@@ -382,9 +382,12 @@ static void process(struct committer *committer, struct group *group) {
         check_master(committer);
     if (!group->only_queries)
         group->error = commit(committer, group);
-    for (struct event_query *query = group->queries; query; query = query->next)
+    for (struct event_query *query = group->queries; query; query = query->next) {
+        if (query->newest_count)
+            query->after = store_events_newest(committer->store, query->last, query->newest_count);
         query->result = store_events(committer->store, query->after, query->limit, &query->events,
                                      &query->oldest, &query->newest);
+    }
     while (group->errands) {
         struct errand *errand = group->errands;
         group->errands = errand->next;

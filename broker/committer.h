@@ -55,6 +55,9 @@ struct event_query {
     struct event_query *next;
     void *owner;
     uint64_t after;
+    /* Not 0: only so many, the newest up to `last`; `after` is a result then. */
+    size_t newest_count;
+    uint64_t last;
     size_t limit;
     int result;           /* count or -errno */
     struct event *events; /* the taker's */

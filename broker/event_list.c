@@ -22,8 +22,9 @@ struct event_list {
     uint64_t left;  /* to be shown */
     uint64_t *newest;
     uint64_t found;
-    bool seeking; /* filling the ring */
-    bool ended;   /* there are no more than in the page */
+    bool seeking;  /* filling the ring */
+    bool from_end; /* the first page begins where the newest `limit` do: numbers have holes */
+    bool ended;    /* there are no more than in the page */
     bool failed;
     struct event *page;
     int count, next; /* in the page */
@@ -39,6 +40,9 @@ static void ask(struct event_list *list, struct server *server) {
     struct event_query *query = mem_alloc(sizeof *query);
     query->after = list->after;
     query->limit = PAGE;
+    query->newest_count = list->from_end ? (size_t)list->filter.limit : 0;
+    query->last = list->last;
+    list->from_end = false;
     query->owner = list->listing.owner;
     admin_ask(server->admin, query);
 }
@@ -129,7 +133,7 @@ struct listing *event_list_new(const struct event_filter *filter, uint64_t last)
         list->seeking = true;
         list->newest = mem_resize(NULL, filter->limit, sizeof *list->newest);
     } else {
-        list->after = last > filter->limit ? last - filter->limit : 0;
+        list->from_end = true;
     }
     return &list->listing;
 }

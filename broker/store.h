@@ -127,6 +127,10 @@ int store_events(struct store *store, uint64_t after, size_t limit, struct event
  * write the file? (Pools and keys that were: store_load refuses the store.) */
 bool store_events_were_changed(const struct store *store);
 
+/* The number behind which the newest `count` events up to `last` come; holes are passed over. 0:
+ * there are fewer, or they can't be read. */
+uint64_t store_events_newest(struct store *store, uint64_t last, size_t count);
+
 /* Bytes in use by the store file, for metrics. */
 uint64_t store_size_bytes(const struct store *store);
 

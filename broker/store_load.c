@@ -173,6 +173,29 @@ static int read_events(struct store *store, MDB_cursor *cursor, uint64_t after, 
     return rc == 0 || rc == MDB_NOTFOUND ? (int)count : store_errno(rc);
 }
 
+uint64_t store_events_newest(struct store *store, uint64_t last, size_t count) {
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    unsigned char bytes[16];
+    MDB_val value, key = { .mv_data = bytes };
+    key.mv_size = store_record_key(TABLE_EVENTS, last + 1, 0, bytes);
+    if (!store->env || mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn) != 0)
+        return 0;
+    int rc = mdb_cursor_open(txn, store->tables[TABLE_EVENTS], &cursor);
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return 0;
+    }
+    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    rc = mdb_cursor_get(cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
+    while (rc == 0 && --count)
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_PREV);
+    uint64_t seq = rc == 0 && key.mv_size == 8 ? store_big_endian(key.mv_data) : 1;
+    mdb_cursor_close(cursor);
+    mdb_txn_abort(txn);
+    return seq - 1;
+}
+
 static int oldest_event(const struct store *store, MDB_cursor *cursor, uint64_t *ret_oldest) {
     MDB_val key, value;
     int rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);

@@ -175,6 +175,13 @@ int store_events(struct store *store, uint64_t after, size_t limit, struct event
     return count;
 }
 
+uint64_t store_events_newest(struct store *store, uint64_t last, size_t count) {
+    for (size_t i = store->committed; i-- > 0;)
+        if (store->events[i].seq <= last && --count == 0)
+            return store->events[i].seq - 1;
+    return 0;
+}
+
 /* ---- the catalog ---- */
 
 /* Nobody reads it here, and LMDB would take most of the time: what its keys would be handed out as

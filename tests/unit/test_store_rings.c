@@ -48,6 +48,11 @@ Test(store_rings, a_pools_storm_leaves_the_operators_events_and_other_pools) {
     cr_expect_eq(kept(store, 1, ACTOR_ADMIN), 40);
     cr_expect_eq(kept(store, 2, ACTOR_REPORT), 60);
     cr_expect_eq(kept(store, 1, ACTOR_REPORT), 900, "and what is left is the storm's");
+    cr_expect_eq(store_events_newest(store, 15100, 900), 14200, "numbers without holes");
+    cr_expect_eq(store_events_newest(store, 15100, 901), 99, "and over the hole");
+    cr_expect_eq(store_events_newest(store, 15100, 1000), 0);
+    cr_expect_eq(store_events_newest(store, 15100, 5000), 0, "there are no more");
+    cr_expect_eq(store_events_newest(store, 50, 10), 40);
     store_close(store);
 }
 
