@@ -82,8 +82,10 @@ int cli_take_key(const struct cli_context *context, const char *pool, kb_reader 
     return CLI_OK;
 }
 
-static void print_json(const struct cli_context *context, const char *pool, const kb_key *key,
-                       bool reveal) {
+static void print_json(const struct cli_context *context, const char *pool, kb_reader *reader,
+                       const kb_key *key, bool reveal) {
+    kb_health_info health = KB_HEALTH_INFO_INIT;
+    bool guarded = kb_health(reader, &health) == 0 && health.guarded;
     struct cli_text masked = CLI_TEXT_INIT;
     cli_view_masked(&masked, key->api_key);
     json_t *object = cli_must(json_object());
@@ -98,6 +100,7 @@ static void print_json(const struct cli_context *context, const char *pool, cons
     json_object_set_new(object, "account", *key->account ? json_string(key->account) : json_null());
     json_object_set_new(object, "expires_at_ms",
                         key->expires_at_ms ? json_integer(key->expires_at_ms) : json_null());
+    json_object_set_new(object, "guarded", json_boolean(guarded));
     json_dumpf(object, context->out, JSON_COMPACT);
     fputc('\n', context->out);
     json_decref(object);
@@ -148,7 +151,7 @@ int cli_current(const struct cli_context *context, char *const *words, size_t co
     if (result != CLI_OK)
         return result;
     if (context->json)
-        print_json(context, pool, key, reveal);
+        print_json(context, pool, reader, key, reveal);
     else if (reveal)
         fprintf(context->out, "%s\n", key->api_key);
     else

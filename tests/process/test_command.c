@@ -188,6 +188,8 @@ TEST_BOTH_LOOPS(command, a_guard_that_holds_is_said_wherever_keys_are_shown) {
     cr_assert_not_null(strstr(pools->out, "holds "), "%s", pools->out);
     struct program *current = command_run(b, NULL, "current", "main", "--reveal", NULL);
     cr_assert_not_null(strstr(current->err, "guard holds"), "%s", current->err);
+    struct program *json = command_run(b, NULL, "-j", "current", "main", NULL);
+    cr_assert_not_null(strstr(json->out, "\"guarded\":true"), "%s", json->out);
     cr_assert_eq(strncmp(current->out, "sk-", 3), 0, "%s", current->out);
     kb_close(reader);
 }
