@@ -1,7 +1,7 @@
 /*
  * Fuzz target: records as the store holds them. Input: a byte that picks the kind, then a record's
- * bytes. Whatever decodes must encode to the same bytes (a pool or an event of version 1 to version
- * 2, which then does).
+ * bytes. Whatever decodes must encode to the same bytes (a pool, an event or counters of version 1
+ * to version 2, which then does).
  */
 #include "fuzz.h"
 
@@ -61,7 +61,8 @@ static void check_plain(unsigned kind, const unsigned char *bytes, size_t length
         store_encode_start(&buffer, &start);
     else
         return;
-    check_same(bytes, length);
+    if (kind != 5 || bytes[0] != 1)
+        check_same(bytes, length);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
