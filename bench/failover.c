@@ -21,7 +21,8 @@ enum busy { NOTHING, IMPORTING, PUBLISHING, VIEWING };
 struct scenario {
     const char *id, *what;
     const char *loop;
-    unsigned keys; /* 0 = as plain */
+    unsigned keys;  /* 0 = as plain */
+    unsigned pools; /* besides the one */
     unsigned benched, idle, waiters, storm;
     unsigned sync_delay_ms;
     enum busy busy;
@@ -73,6 +74,12 @@ static const struct scenario QUIET[] = {
       .what = "1,000 idle connections",
       .loop = "epoll",
       .idle = 1000,
+      .failovers = 1000 },
+    { .id = "pools", .what = "1,000 pools", .loop = "io_uring", .pools = 999, .failovers = 1000 },
+    { .id = "pools.epoll",
+      .what = "1,000 pools",
+      .loop = "epoll",
+      .pools = 999,
       .failovers = 1000 },
 };
 
@@ -221,6 +228,11 @@ static void measure(struct rig *rig, const struct scenario *scenario, bool quick
     rig->slow_disk_ready = scenario->sync_delay_ms > 0;
     rig_start(rig, scenario->loop);
     rig_make_pool(rig, "pool", "priority", scenario->keys ? scenario->keys : PLAIN_KEYS, "");
+    for (unsigned i = 0; i < scenario->pools; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "other%u", i);
+        rig_make_pool(rig, name, "priority", 1, "");
+    }
     bench_first(rig, "pool", scenario->benched);
     for (unsigned i = 0; i < scenario->idle; i++)
         idle[i] = rig_connect_report(rig, "pool");

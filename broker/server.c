@@ -11,6 +11,7 @@
 
 enum {
     BEAT_MS = 1000,
+    CHECK_PIECE = 16,    /* pools' directories a turn: some system calls each */
     CLOCK_STEP_MS = 500, /* wall and monotonic clock drift apart by more: somebody set it */
 };
 
@@ -58,12 +59,8 @@ static void check_runtime(struct server *server) {
             return;
         }
     }
-    size_t i = 0;
-    for (struct outlet *outlet; (outlet = map_next(&server->outlets, &i));)
-        if (outlet->listener)
-            check_outlet(outlet);
-        else if (outlet->publication.catalog_version) /* published, but without a socket yet */
-            outlet_listen(outlet);
+    server->checking = true;
+    server->check_next = 0;
     admin_check(server->admin);
 }
 
@@ -83,6 +80,20 @@ void server_pause(void *owner) {
     int64_t now_mono = (int64_t)(moment_mono_ns() / 1000000);
     if (now_mono >= server->shown_life_mono + BEAT_MS)
         show_life(server, now_mono);
+}
+
+/* A piece a turn, so that a failover never waits for a thousand pools. Not while a group is under
+ * way, which has the boards. */
+static void check_some_outlets(struct server *server) {
+    for (int i = 0; i < CHECK_PIECE && server->checking; i++) {
+        struct outlet *outlet = map_next(&server->outlets, &server->check_next);
+        if (!outlet)
+            server->checking = false;
+        else if (outlet->listener)
+            check_outlet(outlet);
+        else if (outlet->publication.catalog_version) /* published, but without a socket yet */
+            outlet_listen(outlet);
+    }
 }
 
 static void beat(struct server *server) {
@@ -133,6 +144,8 @@ static int64_t next_deadline(const struct server *server, bool busy) {
         until = server->now.mono_ms + 1;
     if (server->committing)
         return until;
+    if (server->checking)
+        return 0;
     int64_t retry = server->store_ok ? server_publication_due(server) : server->retry_mono;
     return retry < until ? retry : until;
 }
@@ -156,6 +169,8 @@ int server_run(struct server *server) {
             outlets_wake_peers(server);
         if (server->now.mono_ms >= server->next_beat_mono)
             beat(server);
+        if (!server->committing)
+            check_some_outlets(server);
         busy = wake_readers(server); /* before the store is given work: they have waited longer */
         work_ns = admin_work(server->admin);
         server_flush(server);

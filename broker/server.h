@@ -69,6 +69,8 @@ struct server {
 
     struct loop_source commit_source, signal_source;
     int64_t next_beat_mono, shown_life_mono;
+    bool checking;     /* the pools' directories are being looked at, a piece a turn: */
+    size_t check_next; /* from here on */
     int64_t wall_offset_ms; /* wall − mono at the last turn: a jump is a set clock */
     bool stopping;
     bool failed; /* stopping because serving on would be wrong */

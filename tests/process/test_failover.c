@@ -4,6 +4,8 @@
  */
 #include <criterion/criterion.h>
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -427,4 +429,75 @@ TEST_BOTH_LOOPS(failover, a_longer_cooling_publishes_no_new_catalog) {
     pclose(list);
     cr_assert_str_eq(before, after);
     kb_close(reader);
+}
+
+/* ---- beside many pools ---- */
+
+enum { PRICED = 50, ROUNDS = 20, MANY_POOLS = 1000, AHEAD = 50 };
+
+static uint64_t processor_ns(const struct broker *b) {
+    char text[128] = "";
+    FILE *file = fopen(scene_text("/proc/%d/schedstat", (int)b->pid), "re");
+    if (file && !fgets(text, sizeof text, file))
+        text[0] = '\0';
+    if (file)
+        fclose(file);
+    return strtoull(text, NULL, 10);
+}
+
+static uint64_t generation_of(kb_reader *reader) {
+    kb_health_info health = KB_HEALTH_INFO_INIT;
+    cr_assert_eq(kb_health(reader, &health), 0);
+    return health.generation;
+}
+
+/* What the event loop's thread spends on failovers that come one by one. */
+static uint64_t price(const struct broker *b, kb_reader *reader) {
+    uint64_t before = processor_ns(b);
+    for (unsigned i = 0; i < PRICED; i++) {
+        const kb_key *key = kb_current(reader);
+        uint64_t generation = generation_of(reader);
+        cr_assert_not_null(key);
+        kb_report(reader, key->ticket, KB_QUOTA, KB_NO_HINT);
+        int64_t until = scene_now_ms() + SCENE_PATIENCE_MS;
+        while (generation_of(reader) == generation)
+            cr_assert_lt(scene_now_ms(), until, "the report was lost");
+    }
+    return processor_ns(b) - before;
+}
+
+static kb_reader *make_priced_pool(struct broker *b) {
+    broker_start(b, NULL);
+    peer_make_large_pool(peer_open(b), "main", "k", ROUNDS * PRICED + 1);
+    return worker_open(b, "main");
+}
+
+/* Each turn of the loop walked all pools, and did so several times. What a failover costs depends
+ * on what else the machine does, so two brokers take turns, and the least of each counts: the
+ * heartbeat does look after every pool, and falls into a round or two. */
+TEST_BOTH_LOOPS(failover, it_costs_a_broker_of_many_pools_no_more_than_another) {
+    struct broker *other = broker_new(b->loop);
+    kb_reader *alone = make_priced_pool(other), *crowded = make_priced_pool(b);
+    if (!processor_ns(b))
+        cr_skip_test("the kernel does not say what a thread costs");
+    struct peer *peer = peer_open(b);
+    for (unsigned batch = 0; batch < MANY_POOLS; batch += AHEAD) {
+        for (unsigned i = 0; i < AHEAD; i++)
+            peer_send_payload(peer, "sk-1", 4, "add pool p%u vendor=openai", batch + i);
+        for (unsigned i = 0; i < AHEAD; i++)
+            if (peer_read(peer)->code)
+                cr_skip_test("too few descriptors allowed");
+    }
+    uint64_t least_alone = UINT64_MAX, least_crowded = UINT64_MAX;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        uint64_t ns = price(other, alone);
+        least_alone = ns < least_alone ? ns : least_alone;
+        ns = price(b, crowded);
+        least_crowded = ns < least_crowded ? ns : least_crowded;
+    }
+    cr_assert_lt(least_crowded, 2 * least_alone, "%llu ns became %llu ns a failover",
+                 (unsigned long long)least_alone / PRICED,
+                 (unsigned long long)least_crowded / PRICED);
+    kb_close(alone);
+    kb_close(crowded);
 }
