@@ -59,6 +59,7 @@ struct group *group_free(struct group *group) {
     for (size_t i = 0; i < group->target_count; i++) {
         descriptor_unref(group->targets[i].dir);
         free(group->targets[i].order);
+        free(group->targets[i].group_name);
     }
     changeset_deinit(&group->background);
     changeset_deinit(&group->held);

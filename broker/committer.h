@@ -34,6 +34,7 @@ struct group_target {
     bool prove;                     /* take that, if it is what the store says, and build nothing */
     bool regroup;                   /* the catalog is for another group than the directory's */
     gid_t group;
+    char *group_name; /* as the record says it, if that is another group; owned */
 
     /* Results. -errno: there is no catalog, and the pool's commands from the first on that needs
      * one were set aside. ENOSPC: there is no room. EDQUOT: its workers hold too much of what was

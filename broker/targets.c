@@ -33,8 +33,9 @@ static void add_group(struct group_target *target, const struct outlet *outlet,
                       const struct pool_record *record) {
     if (strcmp(record->group, outlet->group) == 0)
         return;
+    target->group_name = mem_strdup(record->group);
     if (identity_find_group(record->group, &target->group))
-        return; /* it was there when the command was judged; the heartbeat tries again */
+        return; /* it was there when the command was judged */
     if (target->group == (gid_t)-1)
         target->group = getegid();
     target->regroup = true;
@@ -99,7 +100,7 @@ int64_t server_publication_due(const struct server *server) {
 
 static void explain(const struct group_target *target, const struct outlet *outlet,
                     char problem[256]) {
-    const char *name = outlet ? outlet->name : "?";
+    const char *name = outlet ? outlet->name : "(new)";
     if (target->error == -ENOSPC)
         snprintf(problem, 256,
                  "the runtime directory has no room for the next catalog of pool %s: give it a "
@@ -230,6 +231,7 @@ static void fall_behind(struct server *server, const struct group *group,
     complain(target, outlet);
     forget_deleted(group, outlet);
     outlet->behind = true;
+    outlet->shown = false; /* of keys that were added nothing is */
     retry(server, outlet);
 }
 
@@ -252,11 +254,12 @@ static void take(struct server *server, struct group_target *target, struct outl
         log_info("pool %s is published again", outlet->name);
     outlet->complained = outlet->behind = false;
     outlet_set_due(outlet, DUE_NOTHING);
-    const struct model_pool *pool = model_pool_by_id(server->model, outlet->pool_id);
-    int error = target->regroup ? outlet_regroup(outlet, target->group, pool->record->group) : 0;
+    int error = !target->group_name ? 0
+                : target->regroup   ? outlet_regroup(outlet, target->group, target->group_name)
+                                    : -ENOENT;
     if (error) {
         log_error("pool %s: cannot give its directory to group %s: %s; trying again", outlet->name,
-                  pool->record->group, strerror(-error));
+                  target->group_name, strerror(-error));
         outlet->behind = true;
         retry(server, outlet);
     }

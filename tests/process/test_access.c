@@ -440,6 +440,24 @@ TEST_BOTH_LOOPS(access, a_refused_change_of_group_gives_the_pool_to_nobody) {
     assert_files(b, VIEWERS);
 }
 
+/* The next change is judged while the one before is on its way to the disk. */
+TEST_BOTH_LOOPS(access, changes_of_group_that_come_together_end_with_the_last) {
+    if (!may_become_others())
+        return;
+    struct slow_disk *disk = disk_new(b, b->state_dir);
+    start(b);
+    struct peer *peer = peer_open(b);
+    atomic_store(&disk->sync_delay_us, 50000);
+    for (unsigned i = 0; i < 3; i++) {
+        peer_send(peer, "set pool main group=%d", VIEWERS);
+        scene_sleep_ms(10);
+        peer_send(peer, "set pool main group=%d", WORKERS);
+        cr_assert_eq(peer_read(peer)->code, 0);
+        cr_assert_eq(peer_read(peer)->code, 0);
+        assert_files(b, WORKERS);
+    }
+}
+
 TEST_BOTH_LOOPS(access, a_directory_that_is_given_to_another_group_is_given_back) {
     if (!may_become_others())
         return;

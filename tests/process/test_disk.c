@@ -228,6 +228,22 @@ TEST_BOTH_LOOPS(disk, a_catalog_that_breaks_at_any_step_is_undone) {
     kb_close(reader);
 }
 
+TEST_BOTH_LOOPS(disk, a_key_that_is_stored_but_not_yet_published_is_handed_out_later) {
+    struct slow_disk *disk = disk_new(b, b->runtime_dir);
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    worker_make_pool(peer, "main", 1);
+    kb_reader *reader = worker_open(b, "main");
+    disk_fail_once(disk, "renameat", 1, EIO);
+    struct answer *answer = peer_ask_with(peer, "sk-late", "json add key main name=late");
+    cr_assert_eq(answer->code, 503, "%s", answer->status);
+    cr_assert_str_eq(answer_string(answer, "reason"), "not-published");
+    peer_must(peer, "disable key main k0");
+    EVENTUALLY(strcmp(worker_current(reader), "late") == 0);
+    EVENTUALLY(broker_log_has(b, "pool main is published again"));
+    kb_close(reader);
+}
+
 /* The workers go on with what the last broker published; it is tried again. */
 TEST_BOTH_LOOPS(disk, a_start_that_cannot_publish_serves_and_publishes_later) {
     struct slow_disk *disk = disk_new(b, b->runtime_dir);
