@@ -23,6 +23,8 @@ test('an event appears by itself, with what, why and who', async () => {
   await at.host.fail('live', 'c', 'quota');
   const row = events(page).getByRole('row').filter({ hasText: 'exceeded' });
   await b.says(row, /live c normal to exceeded .*HTTP 429 · insufficient_quota reported by .*(root|user 0)/);
+  const failover = events(page).getByRole('row').filter({ hasText: 'failover' });
+  await b.says(failover, /live c failover c to a .*quota.* reported by .*(root|user 0)/);
   await b.leave(page);
 });
 
