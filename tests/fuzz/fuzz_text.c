@@ -50,15 +50,16 @@ static void check_duration(const char *text) {
         must(ms >= 1000 && ms <= INT64_C(366) * 86400000);
 }
 
-static void check_parsed_rules(const struct kbi_rules *rules) {
+/* `length`: of the text that they were read from. */
+static void check_parsed_rules(const struct kbi_rules *rules, size_t length) {
     must(rules && rules->count <= KB_RULES_MAX);
     for (uint32_t i = 0; i < rules->count; i++) {
-        const struct kb_rule *rule = &rules->rules[i];
+        const struct kbi_rule *rule = &rules->rules[i];
         must(rule->outcome >= KB_SUCCESS && rule->outcome <= KB_REQUEST);
         must(rule->scope >= KB_SCOPE_REQUEST && rule->scope <= KB_SCOPE_ENDPOINT);
         must(rule->status_from <= rule->status_to && rule->where <= KB_WHERE_HEADER);
-        must(memchr(rule->text, 0, sizeof rule->text));
-        must(memchr(rule->header, 0, sizeof rule->header));
+        must(!rule->text || strlen(rule->text) <= length);
+        must(!rule->header || strlen(rule->header) <= length);
     }
 }
 
@@ -67,7 +68,7 @@ static void check_parsed_rules(const struct kbi_rules *rules) {
 static void check_rules(const char *text) {
     struct refusal refusal = { 0 };
     struct kbi_rules *rules = kbi_rules_new(text);
-    check_parsed_rules(rules);
+    check_parsed_rules(rules, strlen(text));
     kbi_rules_free(rules);
     json_t *array = rule_lines_json(text);
     char *lines = rule_lines_from_json(array);
