@@ -45,6 +45,7 @@ void model_guard_forget(struct model_key *key) {
 static void remember(const struct model *model, const struct cause *cause, struct model_key *key) {
     struct trouble *trouble = &key->pool->trouble;
     key->held_by = cause->actor;
+    key->held_by.names = NULL; /* they end with the connection */
     key->held_generation = model->reporting.ticket;
     if (key->held_link)
         return;
@@ -85,6 +86,7 @@ static void hold(const struct model *model, const struct cause *cause, struct mo
     if (outcome == KB_INVALID)
         remember(model, cause, key);
     trouble->reporter = cause->actor;
+    trouble->reporter.names = NULL;
     trouble->endpoint = key->endpoint->hash;
     if (trouble->generation == GENERATION_UNKNOWN && model->reporting.pool == pool)
         trouble->generation = model->reporting.generation;

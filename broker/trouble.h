@@ -19,7 +19,7 @@
  * that it *is* the keys, and then what was held takes effect and the guard ends. But only if
  *   - the key that answers has not failed itself: else an outage's end would condemn the pool;
  *   - its request began when the guard held already: else a long answer from before an outage
- * would;
+ *     would do it, too;
  *   - it has the endpoint of the key that was held back;
  *   - both were reported by the same process: else one that is broken, or blocked, would be
  *     believed because of others that are not.
