@@ -300,7 +300,7 @@ bool timetext_parse(const char *text, int64_t now_ms, int64_t *ret_wall_ms) {
         *ret_wall_ms = 0;
         return true;
     }
-    int64_t wall_ms;
+    int64_t wall_ms = 0;
     bool read = *text == '+' ? add_amount(text + 1, now_ms, &wall_ms) : read_moment(text, &wall_ms);
     if (!read || wall_ms <= 0 || wall_ms > WALL_MAX_MS)
         return false;
