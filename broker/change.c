@@ -121,6 +121,13 @@ struct event *changeset_event(struct changeset *set, const struct event *event) 
     return change->event;
 }
 
+bool changeset_is_events(const struct changeset *set) {
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].kind != CHANGE_EVENT)
+            return false;
+    return true;
+}
+
 bool changeset_needs_catalog(const struct changeset *set) {
     for (size_t i = 0; i < set->count; i++) {
         const struct change *change = &set->items[i];

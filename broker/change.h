@@ -95,5 +95,7 @@ struct event *changeset_event(struct changeset *set, const struct event *event);
 /* Must the pool be published anew before workers can see it? Not for deletions: the board says that
  * such a key is handed out no more. */
 bool changeset_needs_catalog(const struct changeset *set);
+/* Does it only tell of something, and change nothing? */
+bool changeset_is_events(const struct changeset *set);
 
 #endif

@@ -126,7 +126,9 @@ static bool show_troubles(struct server *server, const struct changeset *set) {
     uint64_t last = 0;
     for (size_t i = 0; i < set->count; i++) {
         uint64_t pool_id = set->items[i].pool_id;
-        struct outlet *outlet = pool_id == last ? NULL : map_get(&server->outlets, pool_id);
+        if (pool_id == last)
+            continue;
+        struct outlet *outlet = map_get(&server->outlets, pool_id);
         const struct model_pool *pool = model_pool_by_id(server->model, pool_id);
         news |= outlet && pool && show_trouble(outlet, pool);
         last = pool_id;
@@ -303,7 +305,8 @@ void server_show_pool(struct server *server, struct outlet *outlet, uint64_t gen
             write_state(server, pool->order[i], &pool->order[i]->state, generation);
     if (pool)
         show_trouble(outlet, pool);
-    outlet->shown = true;
+    /* A board shows only keys of the catalog that it names. */
+    outlet->shown = outlet->publication.catalog_version && !outlet->behind;
 }
 
 void server_settle_pool(struct server *server, uint64_t pool_id, uint64_t generation) {
@@ -381,6 +384,9 @@ static void answer_command(struct server *server, const struct group *group,
 }
 
 static void group_succeeded(struct server *server, struct group *group) {
+    /* Taking back may pause, and a report that comes then has a generation of its own: ours has to
+     * be a newer one. */
+    server_take_back_aside(server, group);
     uint64_t generation = server_next_generation(server);
     server_settle_aside(server, group, generation);
     server_take_targets(server, group, generation);
@@ -427,6 +433,7 @@ static void keep_background(struct server *server, struct group *group) {
         if (change->kind == CHANGE_STATE && key)
             model_mark_dirty(server->model, key);
     }
+    server_keep_held(server, group);
     /* In the order in which they happened. */
     chronicle_keep(server, NULL, &group->background);
     chronicle_keep(server, NULL, &later);

@@ -69,8 +69,8 @@ struct server {
 
     struct loop_source commit_source, signal_source;
     int64_t next_beat_mono, shown_life_mono;
-    bool checking;     /* the pools' directories are being looked at, a piece a turn: */
-    size_t check_next; /* from here on */
+    bool checking;          /* the pools' directories are being looked at, a piece a turn: */
+    size_t check_next;      /* from here on */
     int64_t wall_offset_ms; /* wall − mono at the last turn: a jump is a set clock */
     bool stopping;
     bool failed; /* stopping because serving on would be wrong */
@@ -121,9 +121,14 @@ void server_settle_pool(struct server *server, uint64_t pool_id, uint64_t genera
 /* The pools that the group publishes: those whose catalogs its commands change, and of those that
  * are due all that are only to be proven, but one that is to be built: room for one is enough. */
 void server_collect_targets(struct server *server, struct group *group);
-/* The group is stored: the commands that were set aside leave it, to be refused, or to be tried
- * once more before others. */
+/* The group is stored: the commands that were set aside leave it. First those that are refused are
+ * undone, with what was gathered on top of them; that may pause and let reports in, so it comes
+ * before `generation` is drawn. Then their pools are as before, and the others are put back, to be
+ * tried once more before later ones. */
+void server_take_back_aside(struct server *server, struct group *group);
 void server_settle_aside(struct server *server, struct group *group, uint64_t generation);
+/* States that reports left, of pools that had commands set aside, are to be stored later. */
+void server_keep_held(struct server *server, const struct group *group);
 /* Why a command of the pool was set aside. */
 void server_explain_aside(const struct server *server, const struct group *group, uint64_t pool_id,
                           char problem[256]);

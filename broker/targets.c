@@ -187,20 +187,33 @@ static void take_back(struct server *server, struct group *group, uint64_t pool_
     gathering->count = kept;
 }
 
-void server_settle_aside(struct server *server, struct group *group, uint64_t generation) {
+static bool is_refused(const struct group *group, const struct group_target *target) {
+    return target->error && has_refused(group, target->pool_id);
+}
+
+void server_take_back_aside(struct server *server, struct group *group) {
     for (size_t i = 0; i < group->target_count; i++) {
-        uint64_t pool_id = group->targets[i].pool_id;
-        if (!group->targets[i].error || !has_refused(group, pool_id))
+        const struct group_target *target = &group->targets[i];
+        if (!is_refused(group, target))
             continue;
-        complain(&group->targets[i], map_get(&server->outlets, pool_id));
-        take_back(server, group, pool_id);
-        server_settle_pool(server, pool_id, generation);
+        complain(target, map_get(&server->outlets, target->pool_id));
+        take_back(server, group, target->pool_id);
     }
+}
+
+void server_keep_held(struct server *server, const struct group *group) {
     for (size_t i = 0; i < group->held.count; i++) {
         struct model_key *key = model_key_by_id(server->model, group->held.items[i].key_id);
         if (key)
             model_mark_dirty(server->model, key);
     }
+}
+
+void server_settle_aside(struct server *server, struct group *group, uint64_t generation) {
+    for (size_t i = 0; i < group->target_count; i++)
+        if (is_refused(group, &group->targets[i]))
+            server_settle_pool(server, group->targets[i].pool_id, generation);
+    server_keep_held(server, group);
     put_back(server, group);
 }
 
@@ -291,6 +304,7 @@ void server_take_targets(struct server *server, struct group *group, uint64_t ge
 
 bool server_is_published(const struct server *server, const struct group_command *command) {
     const struct outlet *outlet = map_get(&server->outlets, group_command_pool(command));
-    return !outlet || (outlet->publication.catalog_version &&
-                       (!outlet->behind || !changeset_needs_catalog(&command->set)));
+    return !outlet || changeset_is_events(&command->set) ||
+           (outlet->publication.catalog_version &&
+            (!outlet->behind || !changeset_needs_catalog(&command->set)));
 }

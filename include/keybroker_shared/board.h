@@ -78,9 +78,9 @@ struct kb_board_catalog {
     _Atomic uint64_t checksum; /* XXH3_64bits of the whole file */
 };
 
-/* Flags; with either of them successes are reported. GUARDED: the mass-failure guard holds the pool,
- * and one may prove that it is the keys. DOUBTED: an endpoint failed lately, though not yet too
- * often, and a few failures among many mean nothing. */
+/* Flags; with either of them successes are reported. GUARDED: the mass-failure guard holds the
+ * pool, and one may prove that it is the keys. DOUBTED: an endpoint failed lately, though not yet
+ * too often, and a few failures among many mean nothing. */
 #define KB_BOARD_GUARDED 1u
 #define KB_BOARD_DOUBTED 2u
 

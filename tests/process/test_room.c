@@ -196,6 +196,61 @@ TEST_BOTH_LOOPS(room, an_import_that_is_too_large_refuses_itself_alone) {
     peer_must(peer_open(b), "set key pool1 k1 note=again");
 }
 
+/* Says of one key after the other that it was limited, for ever with the tickets of the beginning:
+ * most of what it says is stale, and each time the broker moves the key's word. */
+struct reporter {
+    const struct broker *broker;
+    _Atomic bool stop, says;
+    uint64_t ids[100];
+    unsigned count;
+};
+
+static int note_id(const kb_list_entry *entry, void *userdata) {
+    struct reporter *reporter = userdata;
+    reporter->ids[reporter->count++] = entry->id;
+    return reporter->count == 100;
+}
+
+static int go_on_reporting(void *argument) {
+    struct reporter *reporter = argument;
+    kb_health_info health = KB_HEALTH_INFO_INIT;
+    kb_reader *reader = worker_open(reporter->broker, "pool0");
+    kb_list(reader, note_id, reporter);
+    kb_health(reader, &health);
+    for (unsigned i = 0; !reporter->stop; i = (i + 1) % reporter->count) {
+        kb_ticket ticket = { .id = reporter->ids[i], .generation = health.generation };
+        kb_report(reader, ticket, KB_RATE, 1000);
+        reporter->says = true;
+        usleep(200);
+    }
+    kb_close(reader);
+    return 0;
+}
+
+TEST_BOTH_LOOPS(room, reports_come_in_while_an_import_that_was_refused_is_taken_back) {
+    if (!mount_runtime(b, "6m"))
+        return;
+    broker_start(b, NULL);
+    struct peer *peer = peer_open(b);
+    fill(b, peer, 100, 53);
+    struct reporter *reporter = worker_share(sizeof *reporter);
+    reporter->broker = b;
+    pid_t worker = worker_fork(go_on_reporting, reporter);
+    EVENTUALLY(reporter->says);
+    for (unsigned i = 1; i <= 100; i++) {
+        peer_must(peer, "disable key pool0 k%u", i);
+        peer_must(peer, "enable key pool0 k%u", i);
+    }
+    char *large = document(1200);
+    for (unsigned i = 0; i < 10; i++)
+        cr_assert_eq(peer_ask_with(peer, large, "import pool0 mode=merge")->code, 503);
+    free(large);
+    reporter->stop = true;
+    cr_assert_eq(worker_wait(worker), 0);
+    peer_must(peer, "set key pool0 k1 note=goes-on");
+    cr_assert_eq(answer_number(peer_must(peer, "json show keys pool0 limit=1"), "total"), 100);
+}
+
 /* The catalogs of several pools may have room one after the other, but not beside each other. */
 TEST_BOTH_LOOPS(room, commands_of_several_pools_that_come_together_need_room_for_one) {
     if (!mount_runtime(b, "6m"))
