@@ -97,9 +97,12 @@ static void look(struct play *play) {
     play->generation = key->ticket.generation;
 }
 
+/* Not where it would leave the worker without a key: one that rests does so for a second at least,
+ * and one that was added may be stored and not published yet. */
 static void report(struct play *play) {
+    kb_health_info health = KB_HEALTH_INFO_INIT;
     const kb_key *key = play->reader ? kb_current(play->reader) : NULL;
-    if (key)
+    if (key && kb_health(play->reader, &health) == 0 && health.usable > 1)
         kb_report(play->reader, key->ticket, KB_RATE, 1);
     look(play);
 }
