@@ -2,12 +2,20 @@
  * See body.h. Every answer that worked comes through here, so what is looked at is bounded, and it
  * is only looked for names: an answer's own text can't look like one, because in a JSON string a
  * quote stands behind a backslash and a line does not end.
+ *
+ * What is looked at is made of whole lines, because an error of which only the message is there
+ * would be judged by half of what it says. And the last one counts most: it is what ended the
+ * answer, while of those before some may be empty objects with which a vendor says that all is
+ * well.
  */
 #include "body.h"
 
 #include <string.h>
 
-enum { PIECES_MAX = 64 }; /* of a window; more of them with an error's name in them are nonsense */
+enum {
+    PIECES_MAX = 64, /* of a window: its last ones */
+    FIELDS_MAX = 4,  /* of an event, before its data */
+};
 
 struct span {
     const char *at;
@@ -125,12 +133,18 @@ static struct span object_of(struct span text) {
     return line;
 }
 
-/* Lines of an event stream, or of JSON. */
-static bool search_lines(struct span text, kbi_piece_fn fn, void *userdata) {
+/* The last pieces of a window, in a ring. */
+struct pieces {
+    struct kbi_piece last[PIECES_MAX];
+    size_t count; /* also of those that gave way */
+};
+
+/* In lines of an event stream, or of JSON. */
+static void find_pieces(struct span text, struct pieces *pieces) {
     static const char STATUS[] = ":HTTP_STATUS/";
     struct kbi_piece piece = { .length = 0 };
     bool any = may_fail(text), open = false;
-    for (int left = PIECES_MAX; text.length > 0 && left > 0; text = behind_line(text)) {
+    for (; text.length > 0; text = behind_line(text)) {
         struct span line = line_of(text), data = { text.at, 0 };
         if (begins(line, "data:")) {
             data = skip_blanks(skip(line, 5));
@@ -150,28 +164,83 @@ static bool search_lines(struct span text, kbi_piece_fn fn, void *userdata) {
             continue;
         piece.at = data.at;
         piece.length = data.length;
-        left--;
-        if (fn(&piece, userdata))
-            return true;
+        pieces->last[pieces->count++ % PIECES_MAX] = piece;
     }
+}
+
+static bool search_lines(struct span text, kbi_piece_fn fn, void *userdata) {
+    struct pieces pieces;
+    pieces.count = 0;
+    find_pieces(text, &pieces);
+    size_t oldest = pieces.count > PIECES_MAX ? pieces.count - PIECES_MAX : 0;
+    for (size_t i = pieces.count; i > oldest; i--)
+        if (fn(&pieces.last[(i - 1) % PIECES_MAX], userdata))
+            return true;
     return false;
 }
 
+/* Without a last line that has no end. */
+static struct span whole_lines(struct span text) {
+    const char *newline = memrchr(text.at, '\n', text.length);
+    return (struct span){ text.at, newline ? (size_t)(newline + 1 - text.at) : 0 };
+}
+
+/* Where the line begins in which `at` stands, or whose end it is; NULL = before `from`. */
+static const char *begin_of_line(struct span text, const char *from, const char *at) {
+    const char *newline = memrchr(from, '\n', (size_t)(at - from));
+    if (newline)
+        return newline + 1;
+    return from == text.at ? from : NULL;
+}
+
+/* Back over the fields that belong to the data at `line`. */
+static const char *begin_of_event(struct span text, const char *from, const char *line) {
+    for (int i = 0; i < FIELDS_MAX && line > from; i++) {
+        const char *before = begin_of_line(text, from, line - 1);
+        if (!before || *before == '\n' || *before == '\r' ||
+            !precedes_data((struct span){ before, (size_t)(line - before) }))
+            break;
+        line = before;
+    }
+    return line;
+}
+
+static struct span up_to(struct span text, size_t bytes) {
+    return (struct span){ text.at, text.length < bytes ? text.length : bytes };
+}
+
+/* Its end, from the beginning of the event in which that begins. Of one that began long before,
+ * which repeats the whole request, the beginning is looked at as well: there its error stands. */
+static bool search_end(struct span text, bool is_document, kbi_piece_fn fn, void *userdata) {
+    struct span end = skip(text, text.length > KBI_GOOD_LOOK ? text.length - KBI_GOOD_LOOK : 0);
+    const char *from = end.at - text.at > KBI_LOOK_BACK ? end.at - KBI_LOOK_BACK : text.at;
+    const char *line = begin_of_line(text, from, end.at);
+    if (!line || (is_document && line == text.at)) /* a document's beginning is looked at anyhow */
+        return search_lines(behind_line(end), fn, userdata);
+    const char *event = begin_of_event(text, from, line);
+    struct span whole = skip(text, (size_t)(event - text.at));
+    if (whole.length <= KBI_GOOD_WHOLE)
+        return search_lines(whole, fn, userdata);
+    if (search_lines(behind_line(end), fn, userdata))
+        return true;
+    struct span begin = line_of(up_to(skip(text, (size_t)(line - text.at)), KBI_GOOD_LOOK));
+    return search_lines(up_to(whole, (size_t)(line - event) + begin.length), fn, userdata);
+}
+
 bool kbi_body_search(const char *body, size_t length, kbi_piece_fn fn, void *userdata) {
-    struct span head = skip_mark(body, length < KBI_GOOD_LOOK ? length : KBI_GOOD_LOOK);
+    bool is_long = length > KBI_GOOD_WHOLE;
+    struct span head = skip_mark(body, is_long ? KBI_GOOD_LOOK : length), lines = head;
+    struct span text = { head.at, length - (size_t)(head.at - body) };
+    if (is_long && search_end(text, is_json(head), fn, userdata))
+        return true;
     if (is_json(head)) {
         struct kbi_piece whole = { .at = head.at, .length = head.length };
         if (may_fail(head) && fn(&whole, userdata))
             return true;
         /* One object a line; of an array all elements were looked at. */
-        if (begins(head, "{") && ends_object(line_of(head)) &&
-            search_lines(behind_line(head), fn, userdata))
-            return true;
-    } else if (search_lines(head, fn, userdata)) {
-        return true;
+        if (!begins(head, "{") || !ends_object(line_of(head)))
+            return false;
+        lines = behind_line(head);
     }
-    if (length <= KBI_GOOD_LOOK)
-        return false;
-    struct span end = { body + length - KBI_GOOD_LOOK, KBI_GOOD_LOOK };
-    return search_lines(behind_line(end), fn, userdata);
+    return search_lines(is_long ? whole_lines(lines) : lines, fn, userdata);
 }

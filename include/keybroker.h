@@ -292,8 +292,9 @@ KB_API kb_verdict kb_report(kb_reader *reader, kb_ticket ticket, kb_outcome outc
  *
  * A failure behind HTTP 200 is understood as well, whoever the vendor: an error that is the whole
  * body or stands in a choice, and one in any event of a stream. Of an answer that worked the body's
- * first and last 16 KiB are looked at, which takes microseconds, and nothing is parsed unless an
- * error's name is found there.
+ * first and last 16 KiB are looked at, and, of an event that is longer, where it begins, up to
+ * 256 KiB before; that takes microseconds, and nothing is parsed unless an error's name is found
+ * there.
  *
  * Of a stream hand over, with the status and the headers that it came with:
  *   - when its first event with content is there, before anything is passed on: all that came so
@@ -301,8 +302,9 @@ KB_API kb_verdict kb_report(kb_reader *reader, kb_ticket ticket, kb_outcome outc
  *     past: an error may follow at once. Unless it is KB_OK drop the stream and do as the verdict
  *     says; nobody has seen anything of it.
  *   - when it has ended: its end, from the beginning of a line and best the last 16 KiB of it,
- *     so that the last complete event is there; or all of it. The verdict can't be followed any
- *     more, but the key's failure is known.
+ *     so that the last complete event is there (one that repeats the request, as response.failed
+ *     does, may be longer); or all of it. The verdict can't be followed any more, but the key's
+ *     failure is known.
  *   - when it broke off: status 0, as for any answer that did not come.
  * Who collects a stream before using it calls once, with all of it. Answers that tell of something
  * else that failed (the state of a batch, a job or an earlier response) are not for this call.

@@ -44,13 +44,16 @@ static int status_of(const struct request *request) {
     return (int)status;
 }
 
-/* Once a try. Of a stream that has begun `body` is its beginning. */
+/* Once a try. Of a stream that did not fit into `body` its end says more than half of an event. */
 static kb_verdict report(struct request *request, bool arrived) {
     if (request->reported)
         return request->verdict;
+    const char *body = request->body;
+    size_t length = request->body_length;
+    if (request->stream.kept > length)
+        body = stream_end(&request->stream, &length);
     request->reported = true;
-    request->verdict =
-        hand_over(request, arrived ? status_of(request) : 0, request->body, request->body_length);
+    request->verdict = hand_over(request, arrived ? status_of(request) : 0, body, length);
     return request->verdict;
 }
 

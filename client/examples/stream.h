@@ -10,7 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { STREAM_LINE_MAX = 48, STREAM_KEPT = 16 * 1024 };
+/* An event may repeat the whole request (OpenAI's response.failed does): half of what is kept
+ * should hold one. */
+enum { STREAM_LINE_MAX = 48, STREAM_KEPT = 128 * 1024 };
 
 struct stream {
     bool began;      /* an event with content is there, or an error; comments are none, nor is what

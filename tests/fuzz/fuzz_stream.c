@@ -17,7 +17,8 @@ static const char RULES[] =
     "429 message=\"Request too large*\" permission\n"
     "* any=insufficient_quota quota account\n200 code=5* overload\n"
     "401 invalid\n402 quota account\n429 rate key\n4xx request\n5xx overload\n";
-static const char ERROR[] = "\n\nevent: error\ndata: {\"error\":{\"code\":\"slow_down\"}}\n\n";
+static const char ERROR[] = "\n\nevent: error\ndata: {\"error\":{\"message\":\"m\",\"type\":"
+                            "\"requests\",\"code\":\"insufficient_quota\"}}\n\n";
 
 static void must(int held) {
     if (!held)
@@ -62,17 +63,18 @@ static bool is_json(const char *body, size_t length) {
     return at < length && (body[at] == '{' || body[at] == '[');
 }
 
-/* An error that is a stream's last event is found, whatever came before it, unless that is JSON as
- * a whole or full of what looks like errors. */
-static void last_event(const struct kbi_rules *rules, const char *body, size_t length,
-                       unsigned pieces) {
-    if (is_json(body, length) || pieces > 8)
+/* An error that is a stream's last event is found, and nothing else, whatever came before it,
+ * unless that is JSON as a whole. */
+static void last_event(const struct kbi_rules *rules, const char *body, size_t length) {
+    if (is_json(body, length))
         return;
     char *longer = malloc(length + sizeof ERROR);
     must(longer != NULL);
     memcpy(longer, body, length);
     memcpy(longer + length, ERROR, sizeof ERROR - 1);
-    must(classify(rules, longer, length + sizeof ERROR - 1).outcome != KB_SUCCESS);
+    struct kbi_finding finding = classify(rules, longer, length + sizeof ERROR - 1);
+    must(finding.outcome == KB_QUOTA && finding.scope == KB_SCOPE_ACCOUNT);
+    must(strcmp(finding.code, "insufficient_quota") == 0);
     free(longer);
 }
 
@@ -104,10 +106,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         memcpy(body, data + 1, length);
     struct bounds bounds = { .begin = body, .end = body + length };
     must(!kbi_body_search(body, length, see_piece, &bounds));
-    must(bounds.pieces <= 2 * 64 + 1);
+    must(bounds.pieces <= 2 * 64 + 2);
     struct kbi_finding one = classify(rules, body, length), two = classify(rules, body, length);
     must(one.outcome == two.outcome && one.scope == two.scope && strcmp(one.code, two.code) == 0);
-    last_event(rules, body, length, bounds.pieces);
+    last_event(rules, body, length);
     in_pieces(body, length, 1 + data[0] % 64);
     kbi_rules_free(rules);
     free(body);

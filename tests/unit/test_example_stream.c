@@ -47,3 +47,24 @@ Test(example_stream, its_end_begins_with_a_line) {
         cr_assert_eq(memcmp(end + length - size, line, (size_t)size), 0);
     }
 }
+
+/* OpenAI's response.failed repeats the request, as response.created did. */
+Test(example_stream, its_end_holds_a_last_event_that_repeats_a_long_request) {
+    static char text[20480 + 1];
+    size_t length;
+    stream_begin(&stream);
+    memset(text, 'x', sizeof text - 1);
+    for (int i = 0; i < 8; i++) {
+        const char *begin = i < 7
+                                ? "event: response.in_progress\ndata: {\"x\":\""
+                                : "event: response.failed\ndata: {\"error\":{\"code\":1},\"x\":\"";
+        stream_take(&stream, begin, strlen(begin));
+        stream_take(&stream, text, sizeof text - 1);
+        cr_assert_not(stream.began);
+        stream_take(&stream, "\"}\n\n", 4);
+    }
+    cr_assert(stream.began && stream.cut);
+    const char *end = stream_end(&stream, &length);
+    cr_assert_not_null(memmem(end, length, "event: response.failed\ndata: {\"error\"", 37));
+    cr_assert(*end == 'e' || *end == 'd' || *end == '\n');
+}

@@ -232,7 +232,7 @@ Test(report_http, an_error_behind_a_good_status_is_one_whatever_the_rules_say_of
 }
 
 /* All that may not be looked at lies in pages that nobody may touch: looking would end the test. */
-Test(report_http, of_a_good_answer_only_the_bodys_beginning_and_end_are_touched) {
+Test(report_http, of_a_good_answer_only_the_bodys_beginning_and_what_ends_it_are_touched) {
     enum { SIZE = 1 << 20 };
     char *body = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     char *closed = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -242,7 +242,8 @@ Test(report_http, of_a_good_answer_only_the_bodys_beginning_and_end_are_touched)
     memset(body, 'x', SIZE);
     memcpy(body, BEGIN, sizeof BEGIN - 1);
     memcpy(body + SIZE - sizeof END + 1, END, sizeof END - 1);
-    cr_assert_eq(mprotect(body + KBI_GOOD_LOOK, SIZE - 2 * KBI_GOOD_LOOK, PROT_NONE), 0);
+    cr_assert_eq(
+        mprotect(body + KBI_GOOD_LOOK, SIZE - 2 * KBI_GOOD_LOOK - KBI_LOOK_BACK, PROT_NONE), 0);
     kb_http_response response = KB_HTTP_RESPONSE_INIT;
     response.status = 200;
     response.body = body;

@@ -142,22 +142,133 @@ Test(response_good, names_stand_for_the_status_that_vendors_send_with_them) {
     }
 }
 
+/* A body that is built up; wherever it ends it may be taken. */
+static char long_body[40 * KBI_GOOD_LOOK];
+static size_t long_length;
+
+static void append(const char *text) {
+    size_t length = strlen(text);
+    cr_assert_lt(long_length + length, sizeof long_body);
+    memcpy(long_body + long_length, text, length);
+    long_length += length;
+}
+
+/* Between them as many bytes as it takes. */
+static void append_padded(const char *begin, size_t bytes, const char *end) {
+    append(begin);
+    cr_assert_lt(long_length + bytes, sizeof long_body);
+    memset(long_body + long_length, 'x', bytes);
+    long_length += bytes;
+    append(end);
+}
+
+/* All that such an error says is there: a part of it would be judged otherwise. */
+static void expect_all_of_it(const char *about, size_t number) {
+    take(long_body, long_length);
+    cr_assert_eq(response.hidden_status, 429, "%s %zu: %d", about, number, response.hidden_status);
+    cr_assert_str_eq(shown(response.error.message), "m", "%s %zu", about, number);
+    cr_assert_str_eq(shown(response.error.type), "requests", "%s %zu", about, number);
+    cr_assert_str_eq(shown(response.error.code), "slow_down", "%s %zu", about, number);
+    drop();
+}
+
+#define AN_ERROR "\"error\":{\"message\":\"m\",\"type\":\"requests\",\"code\":\"slow_down\"}"
+
 /* Wherever the border of what is looked at falls. */
-Test(response_good, a_streams_last_event_is_found_however_long_the_stream_is) {
+Test(response_good, a_streams_last_event_is_found_whole_however_long_the_stream_is) {
     static const char CHUNK[] = "data: {\"choices\":[{\"delta\":{\"content\":\"word \"}}]}\n\n";
-    static const char LAST[] = "event: error\ndata: {\"error\":{\"code\":\"slow_down\"}}\n\n";
-    static char body[3 * KBI_GOOD_LOOK];
-    size_t length = 0;
-    while (length + sizeof CHUNK + sizeof LAST < sizeof body) {
-        memcpy(body + length, LAST, sizeof LAST - 1);
-        take(body, length + sizeof LAST - 1);
-        cr_assert_eq(response.hidden_status, 429, "behind %zu bytes", length);
-        drop();
-        memcpy(body + length, CHUNK, sizeof CHUNK - 1);
-        length += sizeof CHUNK - 1;
+    static const char LAST[] = "event: error\ndata: {" AN_ERROR "}\n\n";
+    long_length = 0;
+    while (long_length < (size_t)4 * KBI_GOOD_LOOK) {
+        size_t before = long_length;
+        append(LAST);
+        expect_all_of_it("behind", before);
+        long_length = before;
+        append(CHUNK);
     }
-    take(body, length);
+    take(long_body, long_length);
     cr_assert_eq(response.hidden_status, 0);
+}
+
+Test(response_good, an_error_on_the_borders_of_what_is_looked_at_is_not_judged_by_its_half) {
+    for (size_t before = KBI_GOOD_LOOK - 200; before < KBI_GOOD_LOOK; before++) {
+        for (size_t behind = 0; behind <= (size_t)2 * KBI_GOOD_LOOK;
+             behind += KBI_GOOD_LOOK - 128) {
+            long_length = 0;
+            append_padded("data: {\"x\":\"", before - 16, "\"}\n\ndata: {" AN_ERROR "}\n\n");
+            append_padded("data: {\"x\":\"", behind, "\"}\n\n");
+            take(long_body, long_length);
+            if (response.hidden_status)
+                expect_all_of_it("before", before);
+            else
+                cr_assert_gt(behind, KBI_GOOD_LOOK,
+                             "only what is far from the end is not looked at");
+            drop();
+        }
+    }
+}
+
+Test(response_good, fields_of_an_event_on_the_border_belong_to_it) {
+    for (size_t behind = KBI_GOOD_LOOK - 150; behind < KBI_GOOD_LOOK - 20; behind++) {
+        long_length = 0;
+        append_padded("data: {\"x\":\"", (size_t)3 * KBI_GOOD_LOOK, "\"}\n\n");
+        append(
+            "id: 1\nevent: error\n:HTTP_STATUS/429\ndata: {\"message\":\"m\",\"type\":\"requests\","
+            "\"code\":\"slow_down\"}\n\n");
+        append_padded("data: {\"x\":\"", behind, "\"}\n\n");
+        expect_all_of_it("behind it", behind);
+    }
+}
+
+/* OpenAI's repeat the request: its instructions and tools. */
+Test(response_good, an_event_that_is_longer_than_what_is_looked_at_is_found_by_its_beginning) {
+    static const size_t SIZES[] = { 100, 15000, 16384, 20480, 33000, 50000, 100000, 250000 };
+    for (size_t i = 0; i < sizeof SIZES / sizeof *SIZES; i++) {
+        for (size_t j = 0; j < sizeof SIZES / sizeof *SIZES; j++) {
+            long_length = 0;
+            append_padded(
+                "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{"
+                "\"error\":null,\"instructions\":\"",
+                SIZES[i], "\"}}\n\n");
+            append_padded(
+                "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{"
+                "\"status\":\"failed\"," AN_ERROR ",\"instructions\":\"",
+                SIZES[j], "\",\"output\":[]}}\n\n");
+            expect_all_of_it("of", SIZES[j]);
+            append("data: [DONE]\n\n");
+            expect_all_of_it("before the last of", SIZES[j]);
+        }
+    }
+}
+
+Test(response_good, a_line_of_json_that_is_longer_than_what_is_looked_at_is_found_too) {
+    long_length = 0;
+    append_padded("{\"x\":\"", 20480, "\"}\n");
+    append_padded("{" AN_ERROR ",\"x\":\"", 40960, "\"}\n");
+    expect_all_of_it("a line", 0);
+    long_length = 0;
+    append_padded("{\"x\":\"", 20480, "\"," AN_ERROR "}");
+    expect_all_of_it("all of a body", long_length);
+}
+
+/* Many vendors' chunks say with an empty object that there is no error. */
+Test(response_good, a_streams_last_event_is_found_behind_any_number_of_empty_errors) {
+    static const char *const EMPTY[] = { "{}", "\"\"", "{\"code\":0,\"message\":\"\"}" };
+    for (size_t i = 0; i < sizeof EMPTY / sizeof *EMPTY; i++) {
+        char chunk[64];
+        long_length = 0;
+        snprintf(chunk, sizeof chunk, "data: {\"error\":%s}\n\n", EMPTY[i]);
+        for (size_t count = 0; count < 2000; count++) {
+            size_t before = long_length;
+            append("data: {" AN_ERROR "}\n\n");
+            expect_all_of_it("chunks", count);
+            long_length = before;
+            append(chunk);
+        }
+        take(long_body, long_length);
+        cr_assert_eq(response.hidden_status, 0);
+        drop();
+    }
 }
 
 Test(response_good, of_a_good_answer_only_the_error_member_is_read) {
