@@ -37,29 +37,30 @@ _Static_assert((int)VENDOR_RULES_MAX <= (int)KB_RULES_MAX, "a catalog holds a ve
 #define COMMON_BEGIN "429 message=\"Request too large*\" permission"
 
 /* What means "no money" anywhere: a vendor's own code, or a gateway's that stands before it
- * (LiteLLM, one-api, new-api), whose budget may be one key's alone. Then what a status means by
- * itself. */
+ * (LiteLLM, one-api, new-api), whose budget may be one key's alone. Seen: 502 with one of them.
+ * Never "*": behind HTTP 200 such a code stands for its own status anyhow, and a library of before
+ * 2026-12 would parse every good answer for it. Then what a status means by itself. */
 #define COMMON_END                                                                                 \
-    "* any=insufficient_user_quota quota account",                                                 \
-        "* any=pre_consume_token_quota_failed quota key",                                          \
-        "* any=insufficient_balance* quota account", "* any=insufficient_funds quota account",     \
-        "* any=not_enough_balance quota account", "* any=budget_exceeded quota key",               \
-        "* any=blocked_api_access quota account", "* any=Arrearage quota account",                 \
-        "* any=PrepaidBillOverdue quota account", "* any=PostpaidBillOverdue quota account",       \
-        "4xx any=billing_* quota account", "401 invalid", "402 quota account", "403 permission",   \
-        "408 overload", "424 overload", "425 overload", "429 rate key", "4xx request",             \
-        "5xx overload", NULL
+    "4xx any=insufficient_user_quota quota account",                                               \
+        "4xx any=pre_consume_token_quota_failed quota key",                                        \
+        "4xx any=insufficient_balance* quota account", "4xx any=insufficient_funds quota account", \
+        "5xx any=insufficient_funds quota account", "4xx any=not_enough_balance quota account",    \
+        "4xx any=budget_exceeded quota key", "4xx any=blocked_api_access quota account",           \
+        "4xx any=Arrearage quota account", "4xx any=PrepaidBillOverdue quota account",             \
+        "4xx any=PostpaidBillOverdue quota account", "4xx any=billing_* quota account",            \
+        "401 invalid", "402 quota account", "403 permission", "408 overload", "424 overload",      \
+        "425 overload", "429 rate key", "4xx request", "5xx overload", NULL
 
 static const char *const OPENAI[] = {
     COMMON_BEGIN,
     "4xx message=\"Your organization must be verified*\" permission", /* seen: 400, 404 */
     "404 any=model_not_found permission",             /* or "you do not have access to it" */
     "4xx any=previous_response_not_found permission", /* another project's may be the one */
-    "* any=insufficient_quota quota account",
-    "* any=credit_balance_exhausted quota account",
-    "* any=organization_spend_limit_exceeded quota account",
-    "* any=project_spend_limit_exceeded quota key",
-    "* any=organization_usage_limit_exceeded quota account",
+    "4xx any=insufficient_quota quota account",
+    "4xx any=credit_balance_exhausted quota account",
+    "4xx any=organization_spend_limit_exceeded quota account",
+    "4xx any=project_spend_limit_exceeded quota key",
+    "4xx any=organization_usage_limit_exceeded quota account",
     "429 any=rate_limit_exceeded rate account",
     "429 any=slow_down rate account",
     "429 type=tokens rate account",
@@ -250,7 +251,7 @@ static const char *const DASHSCOPE[] = {
 /* Its 403 is no balance with this code, else an interface or a client that is not admitted. */
 static const char *const MOONSHOT[] = {
     COMMON_BEGIN,
-    "* any=exceeded_current_quota_error quota account",
+    "4xx any=exceeded_current_quota_error quota account",
     "404 any=resource_not_found_error permission", /* "… or Permission denied" */
     "429 any=engine_overloaded_error overload",    /* seen */
     "429 any=rate_limit_reached_error rate account",
@@ -260,7 +261,7 @@ static const char *const MOONSHOT[] = {
 /* Mostly gateways: LiteLLM says 401 where a key is good and the model is not for it. */
 static const char *const GENERIC[] = {
     COMMON_BEGIN,
-    "* any=insufficient_quota quota account",
+    "4xx any=insufficient_quota quota account",
     "401 any=key_model_access_denied permission",
     "401 any=team_model_access_denied permission",
     "401 any=user_model_access_denied permission",

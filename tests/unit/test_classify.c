@@ -441,3 +441,47 @@ Test(classify, the_vendors_code_is_printable_and_bounded) {
     snprintf(body, sizeof body, "{\"error\":{\"code\":\"x%0*d\"}}", 200, 0);
     cr_assert_eq(strlen(find(NULL, 400, NULL, body).code), 63);
 }
+
+static struct kbi_finding found_behind_200(const char *vendor, const char *body) {
+    struct kbi_rules *rules = rules_of(vendor);
+    struct kbi_response response;
+    kb_http_response raw = KB_HTTP_RESPONSE_INIT;
+    raw.status = 200;
+    raw.body = body;
+    raw.body_len = strlen(body);
+    kbi_response_init(&response, &raw, false);
+    struct kbi_finding finding = kbi_classify(rules, &response);
+    kbi_response_deinit(&response);
+    kbi_rules_free(rules);
+    return finding;
+}
+
+/* No rule is for 200: such a code has a status of its own, for which there are. */
+Test(classify, a_code_that_means_no_money_is_known_behind_a_good_status_whoever_the_vendor) {
+    static const struct {
+        const char *code;
+        kb_scope scope;
+    } CODES[] = {
+        { "insufficient_user_quota", KB_CONCERNS_ACCOUNT },
+        { "insufficient_balance_error", KB_CONCERNS_ACCOUNT },
+        { "insufficient_funds", KB_CONCERNS_ACCOUNT },
+        { "NOT_ENOUGH_BALANCE", KB_CONCERNS_ACCOUNT },
+        { "blocked_api_access", KB_CONCERNS_ACCOUNT },
+        { "billing_hard_limit_reached", KB_CONCERNS_ACCOUNT },
+        { "Arrearage", KB_CONCERNS_ACCOUNT },
+        { "PrepaidBillOverdue", KB_CONCERNS_ACCOUNT },
+        { "PostpaidBillOverdue", KB_CONCERNS_ACCOUNT },
+        { "budget_exceeded", KB_CONCERNS_KEY },
+        { "pre_consume_token_quota_failed", KB_CONCERNS_KEY },
+    };
+    for (size_t i = 0; vendor_at(i); i++) {
+        for (size_t j = 0; j < sizeof CODES / sizeof *CODES; j++) {
+            char body[128];
+            snprintf(body, sizeof body, "{\"error\":{\"code\":\"%s\"}}", CODES[j].code);
+            struct kbi_finding finding = found_behind_200(vendor_at(i)->name, body);
+            cr_expect_eq(finding.outcome, KB_QUOTA, "%s: %s", vendor_at(i)->name, body);
+            cr_expect_eq((kb_scope)finding.scope, CODES[j].scope, "%s: %s", vendor_at(i)->name,
+                         body);
+        }
+    }
+}

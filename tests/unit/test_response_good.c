@@ -131,6 +131,9 @@ Test(response_good, names_stand_for_the_status_that_vendors_send_with_them) {
         { "\"code\":7,\"message\":\"m\"", 500 },
         { "\"code\":\"what_nobody_knows\"", 500 },
         { "\"metadata\":{\"error_type\":\"rate_limit_exceeded\"}", 429 },
+        { "\"code\":\"insufficient_user_quota\"", 402 },
+        { "\"code\":\"Arrearage\"", 402 },
+        { "\"type\":\"budget_exceeded\"", 429 },
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         char body[200];

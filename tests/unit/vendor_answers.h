@@ -738,6 +738,7 @@ static const struct answer ANSWERS[] = {
     { "generic", 403, NULL, OPENAI_BODY("new_api_error", "\"pre_consume_token_quota_failed\"", "m"),
       IS_KEY_QUOTA },
     { "generic", 402, NULL, OPENAI_BODY("insufficient_balance_error", "null", "m"), IS_QUOTA },
+    { "generic", 400, NULL, OPENAI_BODY("insufficient_funds", "null", "m"), IS_QUOTA },
     { "generic", 502, NULL, OPENAI_BODY("insufficient_funds", "null", "m"), IS_QUOTA },
     { "generic", 403, NULL, "{\"code\":403,\"reason\":\"NOT_ENOUGH_BALANCE\",\"message\":\"m\"}",
       IS_QUOTA },
