@@ -269,17 +269,17 @@ KB_API const kb_key *kb_next(kb_reader *reader, kb_attempt *attempt);
  * to wait, KB_NO_HINT (or 0) when it said nothing; it is bounded to 24 hours. Never blocks: what
  * cannot be sent now is kept, coalesced per key, and sent with a later report, kb_wait or
  * kb_health. After KB_NEXT_KEY this reader skips the key at once, without waiting for the broker,
- * until the broker has judged the report or the hint (without one, 30 s) has passed; KB_PERMISSION
- * concerns one request only, whose kb_attempt remembers it. KB_SUCCESS is sent only while the key
- * is in backoff, an endpoint of the pool in doubt or the guard on, and at most every 100 ms for a
- * key: call it after every good answer. While the mass-failure guard holds (more than half of the
- * keys failed within 10 s, so that it may be something else), KB_INVALID and a KB_RATE without a
- * hint still yield KB_NEXT_KEY as long as this reader has a usable key that it does not skip, else
- * KB_RETRY_LATER; the skip lasts 5 s. A good answer of another key of the same base_url, reported
- * by the same process, then proves that it is the keys: the guard ends and benches them.
- * KB_OVERLOAD and KB_NETWORK concern the endpoint: KB_NEXT_KEY while a usable key has another
- * base_url that did not fail this reader in the last 10 s, else KB_RETRY_LATER. An unknown outcome
- * or reader yields KB_GIVE_UP.
+ * until the broker has judged the report or the hint (without one, 30 s) has passed; not after
+ * KB_PERMISSION, which concerns one request only: retry with kb_next, whose kb_attempt remembers
+ * it. KB_SUCCESS is sent only while the key is in backoff, an endpoint of the pool in doubt or the
+ * guard on, and at most every 100 ms for a key: call it after every good answer. While the
+ * mass-failure guard holds (more than half of the keys failed within 10 s, so that it may be
+ * something else), KB_INVALID and a KB_RATE without a hint still yield KB_NEXT_KEY as long as this
+ * reader has a usable key that it does not skip, else KB_RETRY_LATER; the skip lasts 5 s. A good
+ * answer of another key of the same base_url, reported by the same process, then proves that it is
+ * the keys: the guard ends and benches them. KB_OVERLOAD and KB_NETWORK concern the endpoint:
+ * KB_NEXT_KEY while a usable key has another base_url that did not fail this reader in the last 10
+ * s, else KB_RETRY_LATER. An unknown outcome or reader yields KB_GIVE_UP.
  */
 KB_API kb_verdict kb_report(kb_reader *reader, kb_ticket ticket, kb_outcome outcome,
                             uint64_t hint_ms);
