@@ -245,7 +245,7 @@ TEST_BOTH_LOOPS(rules, a_vendor_is_shown_with_its_fields_and_rules_and_a_list_st
     cr_assert_str_eq(answer_string(vendor, "fields.0.name"), "api_key");
     cr_assert(json_is_true(answer_at(vendor, "fields.0.secret")));
     cr_assert_str_eq(answer_string(vendor, "fields.2.name"), "organization");
-    cr_assert_str_eq(answer_string(vendor, "rules.4"), "* any=insufficient_quota quota account");
+    cr_assert_str_eq(answer_string(vendor, "rules.4"), "4xx any=insufficient_quota quota account");
     struct answer *list = peer_must(peer, "json show vendors");
     cr_assert_null(answer_at(list, "vendors.0.rules"));
     cr_assert_null(answer_at(list, "vendors.0.fields"));
