@@ -61,10 +61,17 @@ static enum MHD_Result sign_in(struct call *call, const char *token) {
     return respond_sign_in(call->connection, MHD_HTTP_UNAUTHORIZED, WRONG);
 }
 
+/* A token in the address is for the address bar. As a picture or a script of another site's page it
+ * would spend the tries of whoever looks at that page. */
+static bool is_embedded(const struct call *call) {
+    const char *wanted = respond_header(call->connection, "Sec-Fetch-Dest");
+    return wanted && strcmp(wanted, "document") != 0;
+}
+
 enum MHD_Result pages_root(struct call *call) {
     const char *token =
         MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, "token");
-    if (token && !call->head)
+    if (token && !call->head && !is_embedded(call))
         return sign_in(call, token);
     /* A page that has lost its secret, or whose visit is over, comes with "sign-in". */
     bool again = MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, "sign-in");

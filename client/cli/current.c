@@ -43,7 +43,7 @@ static int explain_no_pool(const struct cli_context *context, const char *pool) 
     return result;
 }
 
-/* There is a key, and workers are told to back off all the same. */
+/* There is a key, and it may not be for long. */
 static void warn_of_guard(const struct cli_context *context, const char *pool, kb_reader *reader) {
     kb_health_info health = KB_HEALTH_INFO_INIT;
     if (kb_health(reader, &health) == 0 && health.guarded)

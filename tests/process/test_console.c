@@ -230,6 +230,20 @@ TEST_CONSOLE(console, wrong_tokens_are_slowed_down_before_they_are_looked_at) {
             ->status == 200);
 }
 
+TEST_CONSOLE(console, a_picture_on_another_sites_page_guesses_nothing) {
+    broker_start(b, NULL);
+    struct console *console = console_start(b, "--token-file", file_with(TOKEN, 0600), NULL);
+    for (unsigned i = 0; i < 40; i++)
+        cr_assert_eq(
+            web_ask(console, "GET", "/?token=wrong", "Sec-Fetch-Dest: image\r\n", NULL)->status,
+            401);
+    cr_assert_eq(try_token(console, TOKEN), 200);
+    cr_assert_eq(web_ask(console, "GET", scene_text("/?token=%s", TOKEN),
+                         "Sec-Fetch-Dest: document\r\n", NULL)
+                     ->status,
+                 200);
+}
+
 TEST_CONSOLE(console, nobody_locks_another_user_out_by_guessing) {
     struct peer_identity stranger = { .uid = 65534, .gid = 65534 };
     if (geteuid() != 0) {

@@ -87,7 +87,7 @@ export function PoolSettings({ pool, onClose, onDone }: PoolSettingsProps) {
           />
           <TextField
             label="Guard"
-            hint="on, off, or a share such as 30%: when so many keys seem to fail at once, they are kept for a minute, because it may not be the keys."
+            hint="on, off, or a share such as 30%: when more of the accounts seem to fail at once, the rest is kept until a key answers well, because it may not be the keys."
             {...text('guard')}
           />
           <TextField

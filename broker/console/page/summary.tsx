@@ -66,7 +66,7 @@ export function GuardWord({ pool }: { pool: Pool }) {
 const GUARD_MEANS: Record<Pool['guard'], string> = {
   off: 'Keys are benched whatever share of them seems to fail.',
   on: 'It holds keys back when more than this share of them seems to fail at once.',
-  holding: 'Keys keep their status while it holds.',
+  holding: 'What would bench more keys is held back.',
 };
 
 export function GuardBanner({ pool }: { pool: Pool }) {
@@ -78,8 +78,9 @@ export function GuardBanner({ pool }: { pool: Pool }) {
       <p>
         <b>The guard is holding{until !== null && ` until ${clockTime(until)}`}.</b> So many keys
         seemed to fail at once that it may not be the keys: a network, a proxy, the vendor itself.
-        Keys keep their status as long as it holds, and workers are told to back off. Look at the
-        vendor’s status page and your way out before you change keys.
+        What would bench more of them is held back; workers go on with the keys that still answer,
+        and back off when none is left. Look at the vendor’s status page and your way out before you
+        change keys.
       </p>
     </div>
   );
