@@ -74,12 +74,12 @@ struct pool_record *pool_record_unref(struct pool_record *record) {
 
 bool pool_record_differs(const struct pool_record *one, const struct pool_record *other) {
     return one->default_key_id != other->default_key_id || one->strategy != other->strategy ||
-           strcmp(one->name, other->name) || strcmp(one->vendor, other->vendor) ||
-           strcmp(one->group, other->group) ||
-           strcmp(one->exceeded_recovery, other->exceeded_recovery) ||
-           strcmp(one->error_recovery, other->error_recovery) ||
-           strcmp(one->base_url, other->base_url) || strcmp(one->guard, other->guard) ||
-           strcmp(one->rules, other->rules);
+           strcmp(one->name, other->name) != 0 || strcmp(one->vendor, other->vendor) != 0 ||
+           strcmp(one->group, other->group) != 0 ||
+           strcmp(one->exceeded_recovery, other->exceeded_recovery) != 0 ||
+           strcmp(one->error_recovery, other->error_recovery) != 0 ||
+           strcmp(one->base_url, other->base_url) != 0 || strcmp(one->guard, other->guard) != 0 ||
+           strcmp(one->rules, other->rules) != 0;
 }
 
 struct key_record *key_record_new(void) {
