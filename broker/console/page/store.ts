@@ -31,11 +31,11 @@ export class Store<T> {
 
 export function useStore<T>(store: Store<T>): T {
   const [, draw] = useState({});
+  const drawn = store.get();
   useEffect(() => {
-    const seen = store.get();
     const stop = store.watch(() => draw({}));
-    if (!Object.is(seen, store.get())) draw({});
+    if (!Object.is(drawn, store.get())) draw({}); /* it changed before this effect was run */
     return stop;
   }, [store]);
-  return store.get();
+  return drawn;
 }
