@@ -28,7 +28,7 @@ struct report_peer {
     uint64_t cost_ns;      /* … and what that cost */
     bool resting;
     bool ended; /* closed by its worker, with reports kept */
-    STAILQ_HEAD(, kept_report) kept;
+    STAILQ_HEAD(kept_reports, kept_report) kept;
 };
 
 /* A report that had come already when its connection was put to rest. */

@@ -170,6 +170,7 @@ static struct store_ring *choose(struct store *store) {
 
 /* An entry that does not say which event it is (damage) goes alone. */
 static int drop_oldest(struct store *store, struct store_ring *ring) {
+    assert(ring); /* there are events, and each is in a ring */
     uint64_t seq = 0;
     int rc = store_get(store, store->txn, TABLE_RINGS, ring->id, ring->first);
     bool readable = rc == 0 && store_decode_rank(store->plain.data, store->plain.length, &seq);

@@ -71,7 +71,7 @@ void server_collect_targets(struct server *server, struct group *group) {
             add_target(server, group, outlet, false);
     }
     struct outlet *outlet, *build = NULL;
-    TAILQ_FOREACH(outlet, &server->due, in_due) {
+    for (outlet = TAILQ_FIRST(&server->due); outlet; outlet = TAILQ_NEXT(outlet, in_due)) {
         if (outlet->due == DUE_PROOF)
             add_target(server, group, outlet, true);
         else if (!build && !outlet->target && is_ready(server, outlet))
@@ -88,7 +88,7 @@ int64_t server_publication_due(const struct server *server) {
     const struct outlet *outlet;
     if (!server->store_ok)
         return due;
-    TAILQ_FOREACH(outlet, &server->due, in_due) {
+    for (outlet = TAILQ_FIRST(&server->due); outlet; outlet = TAILQ_NEXT(outlet, in_due)) {
         int64_t when = outlet->due == DUE_RETRY ? outlet->retry_mono : 0;
         if (when < due)
             due = when;

@@ -259,7 +259,7 @@ static bool read_amount(const char *text, int64_t *ret_ms) {
 static bool add_years(const char *text, int64_t now_ms, int64_t *ret_wall_ms) {
     int64_t years = 0;
     size_t digits = 0;
-    for (; is_digit(text[digits]) && digits < 5; digits++)
+    for (; digits < 5 && is_digit(text[digits]); digits++)
         years = years * 10 + (text[digits] - '0');
     if (digits == 0 || strcmp(text + digits, "y") != 0)
         return false;
